@@ -41,7 +41,7 @@ from tierrec_core.sources.times.time_zones import known_zone
 _CONTRACT_NAMES = {"user": "user_id", "item": "item_id", "session": "session_id"}
 _REQUIRED = ("source.columns.user", "source.columns.item", "source.columns.timestamp")
 _IDS = ("user_id", "item_id", "session_id")
-_OF_ORDER = ("user_id", "timestamp", "channel", "currency")
+_OF_ORDER = ("user_id", "timestamp", "timezone", "event", "channel", "currency")
 _STATUS = "exclude "  # before the names of the columns that say which rows are left out
 _FAULT, _IN_CENTS = "fault", "in cents"
 _NO_SESSIONS = ("-1",)  # Amplitude's, of events outside of sessions

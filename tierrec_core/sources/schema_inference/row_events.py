@@ -1,6 +1,6 @@
 """What the rows of a file without a column of events are, by the names of the file and of its columns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from tierrec_core.sources.schema_inference.file_roles import LogFile
 _TRUTH = dict.fromkeys(("true", "yes", "y", "t", "ja"), "1") | dict.fromkeys(("false", "no", "n", "f", "nein"), "0")
 _MAX_KINDS = 30
 _OF_OTHERS = (IGNORE, Event.REDEEM)  # a search_id or a coupon_id stands beside any event
+_VAGUE = ("show", "visit", "look", "detail", "seen")  # last_seen is of the user, show_id of a series
 _BY_ORDER = ("session", "quantity", "value")
 
 
@@ -33,7 +34,8 @@ def default_events(logs: Sequence[LogFile], given: Event | None) -> list[Guess]:
     if not found:
         return []
     event, evidence = next(iter(found.values()))
-    others = {_pattern(path): (other, why) for path, (other, why) in found.items() if other != event}
+    kinds = {path: other for path, (other, _) in found.items()}
+    others = {_pattern(path, kinds): (other, why) for path, (other, why) in found.items() if other != event}
     return [
         Guess("default_event", event, f"no column of events; {evidence}"),
         *(
@@ -49,7 +51,12 @@ def _row_event(log: LogFile) -> tuple[str, str]:
     if "value" in log.roles and is_rating_name(value := log.roles["value"].value):
         numbers, _ = parse_numbers(log.values("value").dropna(), log.preview.form.decimal)
         return str(Event.RATING), f"{value} has ratings of {np.nanmin(numbers):g} to {np.nanmax(numbers):g}"
-    named = {event: f"{word!r} is in the name {name}" for name, (event, word) in _event_words(log).items() if event}
+    orders = [log.roles[role].value for role in _BY_ORDER if role in log.roles]
+    named = {
+        event: f"{word!r} is in the name {name}"
+        for name, (event, word) in _event_words(log).items()
+        if event and (name == path.name or not orders)
+    }
     if len(named) > 1 or IGNORE in named:
         raise DataError(
             f"{path}: there is no column of events, and {', but '.join(named.values())}; wanted one kind of events\n"
@@ -57,23 +64,33 @@ def _row_event(log: LogFile) -> tuple[str, str]:
         )
     if named:
         return named.popitem()
-    if columns := [log.roles[role].value for role in _BY_ORDER if role in log.roles]:
-        return str(Event.PURCHASE), f"{', '.join(columns)} are those of purchases"
+    if orders:
+        return str(Event.PURCHASE), f"{', '.join(orders)} are those of purchases"
     return str(Event.PURCHASE), "nothing says what the rows are, which are taken as purchases"
 
 
 def _event_words(log: LogFile) -> dict[str, tuple[str, str]]:
-    """The events, with their words, in the names of the file and of its columns of times and filled ids."""
+    """The events, with their words, in the names of the file and of its columns of times and other filled ids."""
     sample, time = log.preview.sample, log.roles["timestamp"].value
-    ids = [name for name in log.preview.columns if "id" in header_words(name) and sample[name].notna().all()]
-    columns = {name: found for name in (time, *ids) if (found := event_word(name))[0] not in _OF_OTHERS}
+    known = {log.roles[role].value for role in ("user", "item", "session") if role in log.roles}
+    filled = [name for name in log.preview.columns if name not in known and sample[name].notna().all()]
+    names = [time, *(name for name in filled if "id" in header_words(name))]
+    found = {name: event_word(name) for name in names}
+    columns = {
+        name: (event, word) for name, (event, word) in found.items() if event not in _OF_OTHERS and word not in _VAGUE
+    }
     return columns | {log.preview.path.name: event_word(log.preview.path.stem)}
 
 
-def _pattern(path: Path) -> str:
-    """The files that are called so, such as *views*; the path itself where its name has no such word."""
+def _pattern(path: Path, kinds: Mapping[Path, str]) -> str:
+    """The files that are called so, such as *views*; the path itself without such a word, or if others have it.
+
+    kinds: the event of each file
+    """
     _, word = event_word(path.stem)
-    return f"*{word}*" if word and word in path.name else path.as_posix()
+    pattern = f"*{word}*"
+    is_shared = any(other.match(pattern) and kind != kinds[path] for other, kind in kinds.items())
+    return pattern if word and word in path.name and not is_shared else path.as_posix()
 
 
 def _refuse_flags(log: LogFile) -> None:

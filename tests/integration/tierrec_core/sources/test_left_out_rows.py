@@ -233,3 +233,29 @@ def test_items_that_are_no_products_by_their_ids_are_left_out(tmp_path):
     _, source = proposed(pd.concat([written.drop(columns="Lineitem name"), charges]), tmp_path)
     assert source.exclude == {"Lineitem sku": ("handling fee", "shipping", "subtotal", "transfer")}
     assert len(read_files(source, tmp_path).events) == len(frame) + NUM_ORDERS / len(names)
+
+
+NO_STATUS = {place: name for place, name in SHOPIFY.items() if place != "status"}
+KEPT = {
+    "subscription_status": ["cancelled", "expired", "active"],
+    "coupon_status": ["expired", "valid"],
+    "Kundenstatus": ["storniert", "aktiv"],
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_status_of_something_else_leaves_no_order_out(name, tmp_path):
+    written, _ = order_lines(NO_STATUS)
+    _, source = proposed(written.assign(**{name: np.resize(KEPT[name], len(written))}), tmp_path)
+    assert source.exclude == {}
+
+
+WORDS = {"product": ["Complete Multivitamin", "pregnancy test"], "genre": ["live", "demo"]}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_words_of_products_are_no_statuses(name, tmp_path):
+    written, frame = order_lines(NO_STATUS)
+    words = np.array(WORDS[name])[frame["item"].str[3:].astype(int) % 2]
+    _, source = proposed(written.assign(**{name: words}), tmp_path)
+    assert source.exclude == {}

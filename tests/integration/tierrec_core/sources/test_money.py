@@ -158,7 +158,7 @@ def test_the_decimal_mark_does_not_depend_on_the_order_of_rows():
 MINOR = {
     "price_cents": "EUR",
     "amountInCents": None,
-    "unit_amount": "usd",
+    "price.unit_amount": "usd",
     "betrag_cent": "EUR",
     "total_money.amount": "GBP",
     "total_centavos": "BRL",
@@ -181,6 +181,7 @@ def test_values_in_cents_are_divided(name, tmp_path):
 
 
 UNDIVIDED = {
+    "a name that is not only of cents": ("amount_total", [int(price) for price in PRICES], "EUR"),
     "a currency without cents": ("price_cents", [int(price) for price in PRICES], "JPY"),
     "fractions": ("price_cents", PRICES, "EUR"),
     "whole euros": ("price", [int(price) for price in PRICES], "EUR"),

@@ -54,6 +54,23 @@ def test_a_return_lowers_its_purchase(name, quantity_of_returns, tmp_path):
     assert set(events["event"]) == {"purchase"}
 
 
+def test_what_the_first_line_of_an_order_says_holds_for_its_others(tmp_path):
+    written, _, is_back = with_returns("transaction_type", 1)
+    written["zone"] = "America/New_York"
+    written["Created at"] = written["Created at"].str.removesuffix(" +0000")
+    is_first = ~written["Name"].duplicated()
+    of_order = ["Email", "Created at", "transaction_type", "zone"]
+    written.loc[~is_first, of_order] = None
+    _, source = proposed(written, tmp_path)
+    assert (source.order_lines, source.columns.timezone) == (True, "zone")
+    events = read_files(source, tmp_path).events
+    assert set(events["event"]) == {"purchase"}
+    assert (events["quantity"] < 0).sum() == is_back.sum()
+    assert set(events["timestamp"].dt.tz_convert("America/New_York").dt.strftime("%M")) == {"30"}
+    moments = events[events["quantity"] > 0].groupby("session_id")["timestamp"].nunique()
+    assert (moments == 1).all()
+
+
 def test_what_came_back_is_no_purchase_after_preparation(tmp_path):
     written, frame, is_back = with_returns("transaction_type", 1)
     _, source = proposed(written.drop(columns="Lineitem quantity"), tmp_path)

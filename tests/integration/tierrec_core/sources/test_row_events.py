@@ -152,3 +152,20 @@ def test_events_without_any_item_are_told(log, tmp_path):
     kinds = np.resize(["view", "purchase"], NUM_ROWS)
     proposal, _ = proposed(tmp_path, log=log.assign(event=kinds, item=log["item"].where(kinds == "purchase")))
     assert any("item is empty in all rows of view" in line for line in proposal.warnings)
+
+
+def test_a_word_that_the_names_of_several_files_have_tells_each_from_the_others(log, tmp_path):
+    rated = log.assign(rating=np.arange(NUM_ROWS) % 5 + 1)
+    _, counts = proposed(tmp_path, orders=log[:50], view=log[:100], review=rated)
+    assert counts == {"purchase": 50, "view": 100, "rating": NUM_ROWS}
+
+
+@pytest.mark.parametrize("name", ["visit_id", "show_id", "last_seen_id"])
+def test_columns_of_ids_do_not_outweigh_what_orders_have(name, log, tmp_path):
+    _, counts = proposed(tmp_path, data=log.assign(**{name: np.arange(NUM_ROWS)}, quantity=1, price=2.5))
+    assert counts == {"purchase": NUM_ROWS}
+
+
+def test_the_item_is_no_evidence_of_what_happened_to_it(log, tmp_path):
+    _, counts = proposed(tmp_path, data=log.rename(columns={"item": "show_id"}))
+    assert counts == {"purchase": NUM_ROWS}

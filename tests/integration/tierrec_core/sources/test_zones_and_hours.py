@@ -8,6 +8,7 @@ from tierrec_core.base.errors import DataError
 from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources.files import read_files
 from tierrec_core.sources.schema_inference import propose_settings
+from tierrec_core.sources.time_formats import with_time_of_day
 from tierrec_core.sources.times.time_zones import known_zone
 
 NUM_ROWS = 300
@@ -126,3 +127,10 @@ def test_an_unknown_zone_is_named(tmp_path):
 @pytest.mark.parametrize("name", ["CST", "BST", "somewhere", "", "+99:00"])
 def test_what_is_several_zones_or_none_is_not_known(name):
     assert known_zone(name) is None
+
+
+@pytest.mark.parametrize("cells", [[f"{hour or 24}" for hour in range(24)], [*map(str, range(23)), "24"]])
+def test_hours_up_to_24_are_hours(cells):
+    days = pd.Series(["2024-01-05"] * len(cells), dtype="string")
+    moments = with_time_of_day(days, pd.Series(cells, dtype="string"))
+    assert moments.tolist() == [f"2024-01-05 {int(cell) % 24:02}:00" for cell in cells]

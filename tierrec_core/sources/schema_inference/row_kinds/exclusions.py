@@ -8,7 +8,7 @@ import pandas as pd
 from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.sources.file_columns import ANY_VALUE, is_excluded
 from tierrec_core.sources.schema_inference.columns.names import name_score
-from tierrec_core.sources.schema_inference.columns.roles import Guess
+from tierrec_core.sources.schema_inference.columns.roles import Guess, is_item_attribute
 from tierrec_core.sources.schema_inference.event_names import (
     charge_lines,
     is_charge,
@@ -48,6 +48,11 @@ _FULFILLED_TEXT = """
     wyslane zrealizowane betaald verzonden geleverd afgerond voltooid betalt leveret sendt betald levererad
     skickad zaplaceno odeslano doruceno dokonceno"""
 _FULFILLED = frozenset(_FULFILLED_TEXT.split())
+_OF_STATUS = frozenset(["order", "orders", "payment", "partially", "fully", "and", "not", "yet", "is", "was"])
+_NOT_OF_ORDERS_TEXT = """
+    subscription subscriber customer member membership account user client contact loyalty newsletter coupon voucher
+    promo promotion email mail review stock inventory product item catalog marital employment kunde kunden konto abo"""
+_NOT_OF_ORDERS = tuple(_NOT_OF_ORDERS_TEXT.split())
 _PRODUCT_AMOUNTS = {"principal", "itemprice", "productcharges"}
 _OTHER_AMOUNTS = re.compile(r"tax|fees?|commission|shipping|promotion|itemfees|itemtax|withheld|giftwrap")
 
@@ -60,7 +65,7 @@ def find_exclusions(logs: Sequence[tuple[FilePreview, Mapping[str, Guess]]]) -> 
     taken = {guess.value for _, roles in logs for role, guess in roles.items() if role not in _MAY_BE_STATUSES}
     found = dict[str, dict[str, str]]()
     for preview, roles in logs:
-        columns = {name: _no_purchases(name, preview.sample[name]) for name in preview.columns if name not in taken}
+        columns = {name: _no_purchases(preview, roles, name) for name in preview.columns if name not in taken}
         further = (
             _void_columns(preview, taken),
             _lines_without_item(preview, roles),
@@ -73,16 +78,21 @@ def find_exclusions(logs: Sequence[tuple[FilePreview, Mapping[str, Guess]]]) -> 
     return {name: dict(sorted(reasons.items())) for name, reasons in found.items() if reasons}
 
 
-def _no_purchases(name: str, cells: pd.Series) -> dict[str, str]:
+def _no_purchases(preview: FilePreview, roles: Mapping[str, Guess], name: str) -> dict[str, str]:
     """The values of a column of marks such as is_cancelled, of statuses or of kinds of lines, where others are left."""
+    cells = preview.sample[name]
     if not 0 < cells.nunique() <= _MAX_STATUSES:
         return {}
     texts = cells.astype("string")
     kinds = set(texts.dropna())
     if marked := _marked(name, texts):
         return dict.fromkeys(marked, _VOID_ORDERS)
-    is_status = plain(name).endswith(_STATUS_NAMES) or _has_statuses(kinds)
-    left_out = list(filter(_is_no_order, kinds)) if is_status else []
+    left_out = []
+    if status := next((end for end in _STATUS_NAMES if plain(name).endswith(end)), None):
+        is_of_order = not plain(name).removesuffix(status).endswith(_NOT_OF_ORDERS)
+        left_out = list(filter(_is_no_order, kinds)) if is_of_order else []
+    elif _has_statuses(kinds) and not is_item_attribute(preview, roles["item"].value, name):
+        left_out = list(filter(_is_no_order, kinds))
     reason = _VOID_ORDERS
     if not left_out:
         left_out, reason = charge_lines(name, kinds) or _other_amounts(kinds), "lines of no product, by name"
@@ -115,8 +125,10 @@ def _is_no_order(kind: str) -> bool:
 
 
 def _has_statuses(kinds: Collection[str]) -> bool:
-    """Whether some values are statuses of orders that were carried out, and some of others."""
-    return any(map(_is_no_order, kinds)) and any(set(words(kind)) & _FULFILLED for kind in kinds)
+    """Whether some values are statuses of orders that were carried out, and some of others, by all of their words."""
+    found = [set(words(kind)) - _OF_STATUS for kind in kinds]
+    are_void = [is_void(kind) or (bool(rest) and rest <= _NO_ORDERS) for kind, rest in zip(kinds, found, strict=True)]
+    return any(are_void) and any(rest and rest <= _FULFILLED for rest in found)
 
 
 def _other_amounts(kinds: Collection[str]) -> list[str]:

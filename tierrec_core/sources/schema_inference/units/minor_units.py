@@ -16,8 +16,8 @@ from tierrec_core.sources.schema_inference.preview import FilePreview
 _MINOR_TEXT = """cent cents centavo centavos centime centimes centesimi centimo centimos grosz grosze groszy ore oere
     haler haleru penny pence paisa paise kopek kopeks kopecks kopeck minor subunit subunits minorunits"""
 _MINOR = frozenset(_MINOR_TEXT.split())
-_OF_PROVIDERS = re.compile(r"(.*\.)?(unit_amount|amount_(total|subtotal|paid|due|captured)|\w*money\.amount)")
-_AMOUNT = re.compile(r"(.*\.)?amount")
+_NESTED = re.compile(r".*\.(unit_amount|amount_(total|subtotal|paid|due|captured))|(.*\.)?\w*money\.amount")
+_AMOUNT = re.compile(r"(.*\.)?(amount|unit_amount|amount_(total|subtotal|paid|due|captured))")
 _OBJECTS_TEXT = """charge payment_intent invoice invoiceitem line_item price refund balance_transaction"""
 _OBJECTS = frozenset(_OBJECTS_TEXT.split())
 _PROVIDER_ID = re.compile(r"(ch|pi|py|in|ii|il|li|cs|txn|price|re)_\w+")
@@ -57,7 +57,7 @@ def _shown_by(preview: FilePreview, name: str, codes: pd.Series) -> str:
     example = f"whole numbers such as {cells.iloc[0]}"
     if _MINOR & set(words(name)) or plain(name).endswith(("cents", "minorunits")):
         return f"{example}, by name"
-    if _OF_PROVIDERS.fullmatch(name) or (_AMOUNT.fullmatch(name) and _is_of_provider(preview)):
+    if _NESTED.fullmatch(name) or (_AMOUNT.fullmatch(name) and _is_of_provider(preview)):
         return f"{example}, by the names of a payment provider's objects"
     return ""
 
