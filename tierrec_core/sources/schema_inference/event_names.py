@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+YES, NO = {"true", "1", "yes", "y", "t", "ja", "oui", "si", "j"}, {"false", "0", "no", "n", "f", "nein", "non"}
 IGNORE = "ignore"
 
 _NAMES = {

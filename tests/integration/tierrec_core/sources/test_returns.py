@@ -20,6 +20,7 @@ WAYS = {
     "Event Type": ("Payment", "Refund"),
     "is_return": ("0", "1"),
     "Retoure": ("nein", "ja"),
+    "Rückgabe": ("N", "J"),
 }
 
 

@@ -10,13 +10,21 @@ import pandas as pd
 from tierrec_core.base.contracts import EVENT_NAMES, RETURN, Event
 from tierrec_core.base.errors import DataError
 from tierrec_core.sources.schema_inference.columns.roles import NO_EVENT, Guess, describe_content
-from tierrec_core.sources.schema_inference.event_names import IGNORE, canonical_event, is_charge, is_void, plain, words
+from tierrec_core.sources.schema_inference.event_names import (
+    IGNORE,
+    NO,
+    YES,
+    canonical_event,
+    is_charge,
+    is_void,
+    plain,
+    words,
+)
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 
 _MAX_KINDS = 30
 _MIN_WITH_ITEM = 0.95
 _STATUS_NAMES = ("status", "state", "zustand", "zahlung")
-_YES, _NO = {"true", "1", "1.0", "yes", "y", "t", "ja"}, {"false", "0", "0.0", "no", "n", "f", "nein"}
 _RETURN_WORDS = re.compile(
     r"return(s|ed)?|retour\w*|retur(en|ns?|nering)?|refund(s|ed)?|rue?ck(gabe|sendung|erstattung|nahme)\w*|gutschrift\w*|"
     r"chargeback|erstattung|erstattet|remboursement|avoir|devolucion|devolucao|rimborso|reso|zwrot|reversal|vratka|vraceni"
@@ -91,7 +99,7 @@ def _meaning(name: str, column: str, kinds: Collection[str], with_item: float) -
         is_undone = _is_return(name) and with_item >= _MIN_WITH_ITEM
         return RETURN if is_undone and Event.PURCHASE in map(canonical_event, kinds) else known
     if _is_marked(column, kinds):
-        return RETURN if name.lower() in _YES else Event.PURCHASE
+        return RETURN if name.lower().removesuffix(".0") in YES else Event.PURCHASE
     if not with_item:
         return IGNORE
     return RETURN if _is_return(name) else Event.PURCHASE if _is_sale(name) else IGNORE
@@ -108,9 +116,9 @@ def _tells_returns(column: str, kinds: Collection[str]) -> bool:
 
 def _is_marked(column: str, kinds: Collection[str]) -> bool:
     """Whether a column says with yes and no what is a return, such as is_return."""
-    values = {kind.lower() for kind in kinds}
+    values = {kind.lower().removesuffix(".0") for kind in kinds}
     found = {word for word in words(column) if word not in ("is", "was")}
-    is_flag = bool(values & _YES and values & _NO) and values <= _YES | _NO
+    is_flag = bool(values & YES and values & NO) and values <= YES | NO
     return is_flag and _is_return(" ".join(found)) and not is_void(column)
 
 

@@ -10,6 +10,8 @@ from tierrec_core.sources.file_columns import ANY_VALUE, is_excluded
 from tierrec_core.sources.schema_inference.columns.names import name_score
 from tierrec_core.sources.schema_inference.columns.roles import Guess, is_item_attribute
 from tierrec_core.sources.schema_inference.event_names import (
+    NO,
+    YES,
     charge_lines,
     is_charge,
     is_deduction,
@@ -31,7 +33,6 @@ _VOID_ORDERS = "orders that came to nothing, by name"
 _TOTALS = {"total", "subtotal", "grandtotal", "summe", "gesamt", "gesamtsumme", "zwischensumme", "transfer", "payout"}
 _MAX_CHARGES = 0.2
 _LETTER = r"[^\W\d_]"
-_YES, _NO = {"true", "1", "yes", "y", "t", "ja", "oui", "si", "j"}, {"false", "0", "no", "n", "f", "nein", "non"}
 _CROSS = {"x"}  # where the other cells are empty
 _VOID_DATE = re.compile(
     r"cancel\w*|storn\w*|annul\w*|anul\w*|void\w*|refund\w*|returned|retourniert|delet\w*|gelo(e)?sch\w*"
@@ -103,16 +104,16 @@ def _marked(name: str, texts: pd.Series) -> set[str]:
     """The values that say of a row that it is void or a test, in a column such as is_test or Storniert."""
     values = set(texts.dropna().str.lower())
     plain_values = {value.removesuffix(".0") for value in values}
-    yes = _YES | _CROSS if texts.isna().any() else _YES
-    if plain(name) in _LIVE_NAMES and _YES & plain_values and plain_values <= _YES | _NO:
-        return {value for value in values if value.removesuffix(".0") in _NO}
+    yes = YES | _CROSS if texts.isna().any() else YES
+    if plain(name) in _LIVE_NAMES and YES & plain_values and plain_values <= YES | NO:
+        return {value for value in values if value.removesuffix(".0") in NO}
     found = {word for word in words(name) if word not in ("is", "was", "order", "line")}
     is_mark = is_void(name) or (bool(found) and found <= _NO_ORDERS | {"storniert", "storno"})
-    is_complete = bool(_NO & plain_values) or bool(texts.isna().any())
+    is_complete = bool(NO & plain_values) or bool(texts.isna().any())
     if (
         not is_mark
         or not is_complete
-        or not plain_values <= yes | _NO
+        or not plain_values <= yes | NO
         or any(name_score(role, name) for role in _AMOUNTS)
     ):
         return set()
@@ -161,7 +162,7 @@ def _filled(cells: pd.Series) -> float:
 
 
 def _is_flag(cells: pd.Series) -> bool:
-    return set(cells.dropna().astype("string").str.lower()) <= _YES | _NO
+    return set(cells.dropna().astype("string").str.lower()) <= YES | NO
 
 
 def _lines_without_item(preview: FilePreview, roles: Mapping[str, Guess]) -> dict[str, dict[str, str]]:
