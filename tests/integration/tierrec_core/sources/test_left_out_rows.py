@@ -250,6 +250,14 @@ def test_a_status_of_something_else_leaves_no_order_out(name, tmp_path):
     assert source.exclude == {}
 
 
+@pytest.mark.parametrize("name", ["item-status", "line_item_status", "OrderItemStatus"])
+def test_a_status_of_a_line_is_one(name, tmp_path):
+    written, _ = order_lines(NO_STATUS)
+    statuses = np.resize(["Shipped", "Cancelled", "Shipped"], len(written))
+    _, source = proposed(written.assign(**{name: statuses}), tmp_path)
+    assert source.exclude == {name: ("cancelled",)}
+
+
 WORDS = {"product": ["Complete Multivitamin", "pregnancy test"], "genre": ["live", "demo"]}
 
 

@@ -52,7 +52,7 @@ _FULFILLED = frozenset(_FULFILLED_TEXT.split())
 _OF_STATUS = frozenset(["order", "orders", "payment", "partially", "fully", "and", "not", "yet", "is", "was"])
 _NOT_OF_ORDERS_TEXT = """
     subscription subscriber customer member membership account user client contact loyalty newsletter coupon voucher
-    promo promotion email mail review stock inventory product item catalog marital employment kunde kunden konto abo"""
+    promo promotion email mail review stock inventory catalog marital employment kunde kunden konto abo"""
 _NOT_OF_ORDERS = tuple(_NOT_OF_ORDERS_TEXT.split())
 _PRODUCT_AMOUNTS = {"principal", "itemprice", "productcharges"}
 _OTHER_AMOUNTS = re.compile(r"tax|fees?|commission|shipping|promotion|itemfees|itemtax|withheld|giftwrap")
