@@ -23,7 +23,7 @@ from benchmarks.drift.detection_trials import DetectionTrial, TrialWindows
 from benchmarks.drift.frontier import frontier_figures
 from benchmarks.drift.page import drift_page
 from benchmarks.drift.parallel import Job, run_jobs
-from benchmarks.drift.results_file import merge_figures, read_figures
+from benchmarks.drift.results_file import PAGE, merge_figures, read_figures
 from benchmarks.serving.report import revision
 from monitoring.simulation import faults, synthetic_drift
 from monitoring.simulation.policies import POLICIES
@@ -32,7 +32,6 @@ from monitoring.simulation.world import ReplayWorld, complete_journey_world, syn
 from tierrec_core.settings import MonitorSettings
 
 HERE = Path(__file__).parent
-PAGE = HERE / "drift.md"
 SEED = 20_17
 SETTINGS = MonitorSettings()
 CUTS = (140, 168, 196, 224, 252, 280, 308)  # days of the real year, each with past pairs before it

@@ -15,11 +15,10 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter
 
-from benchmarks.drift.benchmark import PAGE, REAL_CUTS, SEED, SETTINGS, real
+from benchmarks.drift.benchmark import REAL_CUTS, SEED, SETTINGS, real
 from benchmarks.drift.detection_trials import KINDS, TrialWindows
-from benchmarks.drift.page import drift_page
 from benchmarks.drift.parallel import Job, parse_options, run_jobs
-from benchmarks.drift.results_file import merge_figures, read_figures
+from benchmarks.drift.results_file import report
 from benchmarks.drift.summary_stats import SHARES, rate_figures
 from monitoring.drift import FeedChecks, evaluate_window, find_faults, measure_window
 from monitoring.drift.feed.feed_log import is_interaction
@@ -142,11 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"FALSE ALARM {trial.world} {trial.what} {trial.part}: {trial.sentences[0]}")
         if trial.what == FAULT and not faults.EXPECTED_KINDS[trial.part] & set(trial.kinds):
             print(f"MISSED {trial.world} {trial.part}: found {', '.join(trial.kinds) or 'nothing'}")
-    figures = feed_fault_figures(trials)
-    print("\n".join(f"{name}: {value}" for name, value in figures.items()))
-    if not options.quick:
-        merge_figures(figures)
-        PAGE.write_text(drift_page(read_figures()))
+    report(feed_fault_figures(trials), record=not options.quick)
     return 0
 
 

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from benchmarks.drift.benchmark import CUTS, PAGE, SEED, SETTINGS, real
+from benchmarks.drift.benchmark import CUTS, SEED, SETTINGS, real
 from benchmarks.drift.detection_trials import KINDS, DetectionTrial, TrialWindows
-from benchmarks.drift.page import drift_page
 from benchmarks.drift.parallel import Job, parse_options, run_jobs
-from benchmarks.drift.results_file import merge_figures, read_figures
+from benchmarks.drift.results_file import PAGE, report
 from benchmarks.drift.summary_stats import rate_figures
 from benchmarks.serving.report import revision
 from monitoring.simulation import synthetic_drift
@@ -90,11 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for trial in trials:
         if not trial.alarms["ours"]:
             print(f"{trial.world} day {trial.cut:.0f}, {trial.what} {trial.part}: {trial.state}")
-    figures = shift_figures(trials) | {"shift_revision": revision(PAGE.parents[2])}
-    print("\n".join(f"{name}: {value}" for name, value in figures.items()))
-    if not options.quick:
-        merge_figures(figures)
-        PAGE.write_text(drift_page(read_figures()))
+    report(shift_figures(trials) | {"shift_revision": revision(PAGE.parents[2])}, record=not options.quick)
     return 0
 
 

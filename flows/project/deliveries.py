@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from monitoring.data_gate.delivery import check_delivery
 from tierrec_core.base import artifacts
-from tierrec_core.base.contracts import EVENTS
+from tierrec_core.base.contracts import EVENT_NAMES, EVENTS
 from tierrec_core.base.errors import (
     ArtifactError,
     DataError,
@@ -25,6 +25,7 @@ from tierrec_core.settings import FilesSource, Settings, ValidateSettings
 from tierrec_core.sources.files import read_log
 from tierrec_core.sources.input_files.deliveries import Delivery, local_days, read_deliveries, without_replaced
 from tierrec_core.sources.input_files.manifest import source_manifest
+from tierrec_core.sources.schema_inference.event_names import event_word
 
 Overlap = Literal["refuse", "replace", "append"]
 _MAX_DAYS = 3  # in the error's message
@@ -136,6 +137,7 @@ class _Log:
 
     def __init__(self, layout: Layout, source: FilesSource, parts: Mapping[Path, pd.DataFrame]) -> None:
         self._layout, self._zone, self._parts = layout, source.timezone, parts
+        self._has_kinds = source.columns.event is not None
         self.deliveries = read_deliveries(layout)
 
     @classmethod
@@ -150,6 +152,7 @@ class _Log:
         if self._parts[path].empty:
             raise EmptyDataError(f"{path}: no event is left; map at least one event name in source.events")
         events = EVENTS.conform(self._parts[path], str(path))
+        self._check_name(path, events)
         try:
             num_invalid = check_delivery(events, gate, datetime.now(UTC))
         except TierRecError as error:
@@ -169,6 +172,16 @@ class _Log:
         place = ", in place of the earlier file of this name" if former else ""
         dropped = f"; they replace those of {shared}" if shared and overlap == "replace" else ""
         return f"{path}: added {len(events):,} events of {span}{invalid}{place}{dropped}"
+
+    def _check_name(self, path: Path, events: pd.DataFrame) -> None:
+        """Raise DataError where a file without a column of events is called after another event than its rows get."""
+        event, word = event_word(path.stem)
+        if self._has_kinds or event not in EVENT_NAMES or event in events["event"].unique():
+            return
+        raise DataError(
+            f"{path}: {word!r} is in its name, but its rows would be of the event {events['event'].iloc[0]}; say in "
+            f"source.file_events of params.yaml what they are, as '*{word}*': {event}"
+        )
 
     def _days(self, events: pd.DataFrame) -> pd.Series:
         return local_days(events, self._zone).dropna()

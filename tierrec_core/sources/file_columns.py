@@ -34,12 +34,15 @@ def is_excluded(cells: pd.Series, values: Sequence[str]) -> pd.Series:
 
 
 def _form(path: Path, source: FilesSource) -> TableFormat:
-    return next((form for pattern, form in source.formats.items() if path.match(pattern)), source)
+    """How a file is written: as the source says, but for what the first entry of formats that matches says."""
+    own = next((form for pattern, form in source.formats.items() if path.match(pattern)), TableFormat())
+    common = {name: getattr(source, name) for name in TableFormat.model_fields}
+    return TableFormat.model_validate(common | own.model_dump(exclude_unset=True))
 
 
 def time_pattern(path: Path, source: FilesSource) -> str | None:
-    """The given strptime pattern of a file's times, else that of the source, if there is one."""
-    return _form(path, source).time_format or source.time_format
+    """The given strptime pattern of a file's times, if there is one."""
+    return _form(path, source).time_format
 
 
 def row_faults(frame: pd.DataFrame, path: Path, source: FilesSource) -> pd.Series:

@@ -132,8 +132,8 @@ def with_time_of_day(days: pd.Series, clocks: pd.Series, pattern: str | None = N
 def _with_colons(clocks: pd.Series) -> pd.Series:
     """Times of day such as 930, 0930, 093015, 9, 9h30 and 9 AM as 09:30, 09:30:15 and 9:00, [N]; others as they are.
 
-    Numbers are hours where none has more than two digits, 24 being 0; else hours and minutes or, where one is above
-    2359, with seconds.
+    Numbers are hours where most have no more than two digits, 24 being 0; else hours and minutes or, where one is
+    above 2359, with seconds.
     """
     texts = clocks.astype("string").str.strip().str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
     for pattern, colons in _HOURS:
@@ -142,9 +142,9 @@ def _with_colons(clocks: pd.Series) -> pd.Series:
     if not is_number.any():
         return texts
     numbers = pd.to_numeric(texts[is_number])
-    padded = texts[is_number].str.len().max()
-    is_hours = padded < 3 or (numbers.max() < 24 and padded < 4)
-    num_digits = 2 if is_hours else 4 if numbers.max() < 2400 and padded < 5 else 6
+    widths = texts[is_number].str.len()
+    is_hours = bool((widths < 3).mean() > 1 / 2) or (numbers.max() < 24 and widths.max() < 4)
+    num_digits = 2 if is_hours else 4 if numbers.max() < 2400 and widths.max() < 5 else 6
     digits = texts[is_number].str.zfill(num_digits)
     digits = digits.str.replace("^24$", "00", regex=True) if is_hours else digits
     parts = digits.str.replace(r"(\d\d)(?=\d)", r"\1:", regex=True)

@@ -2,9 +2,8 @@
 
 import pytest
 
-from benchmarks.drift.benchmark import PAGE
 from benchmarks.drift.page import TARGETS, drift_page
-from benchmarks.drift.results_file import read_figures
+from benchmarks.drift.results_file import PAGE, read_figures
 
 
 def test_the_page_is_that_of_the_recorded_figures():

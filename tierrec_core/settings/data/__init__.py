@@ -100,7 +100,7 @@ class FilesSource(TableFormat, _AnySource):
     file_events: by path or glob, such as *views*, the event of files without an event column, before default_event
     timestamp_unit: of numeric timestamps, since 1970, or days since 1900
     timezone: of timestamps without an offset
-    formats: by path or glob, where a file is not written as separator, quote, encoding and time_format say
+    formats: by path or glob, in which of the settings of TableFormat a file differs from those of the source
     unit_price: whether value is the price of one piece, to be multiplied by quantity
     currency: of the values that count, such as EUR; those of another one in columns.currency are left empty
     minor_units: columns of values and prices in cents, which are divided by 100, but in currencies that have none

@@ -4,7 +4,9 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-YES, NO = {"true", "1", "yes", "y", "t", "ja", "oui", "si", "j"}, {"false", "0", "no", "n", "f", "nein", "non"}
+YES = {"true", "1", "yes", "y", "t", "ja", "j", "oui", "o", "si", "sí", "sì", "sim", "tak", "ano", "да"}
+NO = {"false", "0", "no", "n", "f", "nein", "non", "nee", "não", "nao", "nie", "ne", "нет"}
+STATUS_NAMES = ("status", "state", "zustand", "zahlung", "stato", "estado", "statut", "stav")  # plain, at a name's end
 IGNORE = "ignore"
 
 _NAMES = {

@@ -10,10 +10,10 @@ from tierrec_core.base.errors import DataError
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.columns.names import header_words, is_rating_name
 from tierrec_core.sources.schema_inference.columns.roles import Guess, is_item_attribute
-from tierrec_core.sources.schema_inference.event_names import IGNORE, event_word, flag_event
+from tierrec_core.sources.schema_inference.event_names import IGNORE, NO, YES, event_word, flag_event
 from tierrec_core.sources.schema_inference.file_roles import LogFile
 
-_TRUTH = dict.fromkeys(("true", "yes", "y", "t", "ja"), "1") | dict.fromkeys(("false", "no", "n", "f", "nein"), "0")
+_TRUTH = dict.fromkeys(YES, "1") | dict.fromkeys(NO, "0")
 _MAX_KINDS = 30
 _OF_OTHERS = (IGNORE, Event.REDEEM)  # a search_id or a coupon_id stands beside any event
 _VAGUE = ("show", "visit", "look", "detail", "seen")  # last_seen is of the user, show_id of a series

@@ -118,17 +118,15 @@ def _log_columns(logs: list[LogFile]) -> dict[str, Any]:
 
 
 def _other_formats(common: TableFormat, files: Sequence[LogFile | LookupTable]) -> dict[str, dict[str, Any]]:
-    """The files that are not written as the common format says."""
-    typed = ("explode", "time_format")  # what is said of Parquet and JSON, too
-    return {
-        file.preview.path.as_posix(): _beyond_defaults(TableFormat, form.model_dump())
-        for file in files
-        if (form := file.preview.form) != common
-        and (
-            table_kind(file.preview.path) == "CSV"
-            or any(getattr(form, name) != getattr(common, name) for name in typed)
-        )
-    }
+    """In which settings files are not written as the common format says."""
+    different = {file.preview.path: _differences(common, file.preview) for file in files}
+    return {path.as_posix(): settings for path, settings in different.items() if settings}
+
+
+def _differences(common: TableFormat, preview: FilePreview) -> dict[str, Any]:
+    form, shared = preview.form.model_dump(), common.model_dump()
+    names = form if table_kind(preview.path) == "CSV" else ("explode", "time_format")
+    return {name: form[name] for name in names if form[name] != shared[name]}
 
 
 def _beyond_defaults(kind: type[Params], block: Mapping[str, Any]) -> dict[str, Any]:

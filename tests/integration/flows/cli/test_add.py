@@ -280,3 +280,15 @@ def test_a_killed_call_adds_nothing(shop: Layout, tmp_path: Path) -> None:
     assert stored(shop) == ["b.csv"]
     add(file)
     assert days(shop) == {12: 20, 13: 20, 14: 20, 15: 20}
+
+
+def test_a_file_that_is_called_after_another_event_is_refused_until_it_is_said(shop: Layout, tmp_path: Path) -> None:
+    source = {name: value for name, value in SOURCE.items() if name not in ("columns", "events")}
+    configure(shop.root, source=source | {"default_event": "view"})
+    file = written(tmp_path / "orders_14.csv", rows(14))
+    with pytest.raises(DataError, match=r"'orders' is in its name, but its rows would be of the event view"):
+        add(file)
+    configure(shop.root, source=source | {"default_event": "view", "file_events": {"*orders*": "purchase"}})
+    add(file)
+    events = read_source(read_settings(shop.params).source, shop.root, 0).events
+    assert events["event"].value_counts().to_dict() == {"view": 40, "purchase": 20}

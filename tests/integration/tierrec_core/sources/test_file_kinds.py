@@ -130,3 +130,13 @@ def test_other_formats_are_named_with_what_converts_them(log, tmp_path):
     }.items():
         with pytest.raises(UnreadableFileError, match=rf"{name}: is {found}"):
             propose_settings([tmp_path / name], {})
+
+
+def test_an_entry_of_a_file_changes_what_it_says_alone(log, tmp_path):
+    for name, mark in (("a.csv", ";"), ("b.csv", ";"), ("c.csv", ",")):
+        log.to_csv(tmp_path / name, index=False, sep=mark)
+    block = propose_settings([tmp_path / name for name in ("a.csv", "b.csv", "c.csv")], {}).patch["source"]
+    assert block["formats"] == {(tmp_path / "c.csv").as_posix(): {"separator": ","}}
+    pattern = {"b.csv": {"time_format": "%Y-%m-%d %H:%M:%S"}}
+    source = parse(FilesSource, block | {"formats": block["formats"] | pattern}, "tests")
+    assert len(read_files(source, tmp_path).events) == 3 * len(log)

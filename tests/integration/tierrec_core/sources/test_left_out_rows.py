@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.support.order_exports import NUM_ORDERS, OF_ORDER, SHOPIFY, key, order_lines, proposed
+from tests.support.order_exports import NUM_ORDERS, NUM_USERS, OF_ORDER, SHOPIFY, key, order_lines, proposed
 from tierrec_core.base.errors import DataError, MissingColumnError
 from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources.files import read_files, read_log
@@ -182,7 +182,8 @@ MARKS = {
 @pytest.mark.parametrize("name", MARKS)
 def test_marks_and_statuses_are_found_by_their_values(name, tmp_path):
     written, frame = order_lines(SHOPIFY)
-    is_void = frame["order"].str[-1].isin(["3", "7"])
+    numbers = frame["order"].str[1:].astype(int)
+    is_void = ((numbers + numbers // NUM_USERS) % 10).isin([3, 7])  # some orders of each user
     live, void = MARKS[name]
     written[name] = np.where(is_void, void, live)
     _, source = proposed(written, tmp_path)
@@ -256,6 +257,14 @@ def test_a_status_of_a_line_is_one(name, tmp_path):
     statuses = np.resize(["Shipped", "Cancelled", "Shipped"], len(written))
     _, source = proposed(written.assign(**{name: statuses}), tmp_path)
     assert source.exclude == {name: ("cancelled",)}
+
+
+@pytest.mark.parametrize("name", ["status", "kyc_status"])
+def test_a_status_of_users_leaves_none_of_their_orders_out(name, tmp_path):
+    written, frame = order_lines(NO_STATUS)
+    is_blocked = frame["user"].str[1:].str.split("@").str[0].astype(int) % 4 == 0
+    _, source = proposed(written.assign(**{name: np.where(is_blocked, "cancelled", "active")}), tmp_path)
+    assert source.exclude == {}
 
 
 WORDS = {"product": ["Complete Multivitamin", "pregnancy test"], "genre": ["live", "demo"]}

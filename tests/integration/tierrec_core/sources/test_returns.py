@@ -21,6 +21,7 @@ WAYS = {
     "is_return": ("0", "1"),
     "Retoure": ("nein", "ja"),
     "Rückgabe": ("N", "J"),
+    "zwrot": ("nie", "tak"),
 }
 
 
@@ -99,3 +100,25 @@ def test_a_refund_in_a_log_of_visits_lowers_the_purchase_of_its_item(tmp_path):
     events = read_files(source, tmp_path).events
     assert (events["quantity"] < 0).sum() == (written["event_name"] == "refund").sum()
     assert len(events) == len(frame)
+
+
+@pytest.mark.parametrize("name", ["Returns", "Retoure", "Returned"])
+def test_a_mark_on_the_sale_that_came_back_leaves_it_out_and_no_other(name, tmp_path):
+    written, frame = order_lines(SHOPIFY)
+    is_back = frame.index % 6 == 0
+    _, source = proposed(written.assign(**{name: is_back.astype(int)}), tmp_path)
+    assert source.exclude == {name: ("1",)}
+    events = read_files(source, tmp_path).events
+    kept = frame[~is_back]
+    assert key(events[["user_id", "item_id", "timestamp"]]) == key(kept[["user", "item", "time"]])
+    assert (events["quantity"] > 0).all()
+
+
+def test_an_empty_mark_is_that_of_a_sale(tmp_path):
+    written, frame, is_back = with_returns("is_return", 1)
+    marks = written["is_return"].astype(float)
+    written["is_return"] = marks.mask((marks == 0) & (np.arange(len(marks)) % 4 == 0))
+    _, source = proposed(written, tmp_path)
+    events = read_files(source, tmp_path).events
+    assert (events["quantity"] < 0).sum() == is_back.sum()
+    assert len(events) == len(frame) + is_back.sum()

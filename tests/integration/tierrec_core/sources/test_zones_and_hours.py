@@ -134,3 +134,9 @@ def test_hours_up_to_24_are_hours(cells):
     days = pd.Series(["2024-01-05"] * len(cells), dtype="string")
     moments = with_time_of_day(days, pd.Series(cells, dtype="string"))
     assert moments.tolist() == [f"2024-01-05 {int(cell) % 24:02}:00" for cell in cells]
+
+
+def test_few_cells_of_hours_and_minutes_change_no_hours():
+    days = pd.Series(["2024-01-05"] * 25, dtype="string")
+    moments = with_time_of_day(days, pd.Series([*map(str, range(24)), "930"], dtype="string"))
+    assert moments.tolist()[:24] == [f"2024-01-05 {hour:02}:00" for hour in range(24)]

@@ -9,10 +9,12 @@ import pandas as pd
 
 from tierrec_core.base.contracts import EVENT_NAMES, RETURN, Event
 from tierrec_core.base.errors import DataError
+from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.columns.roles import NO_EVENT, Guess, describe_content
 from tierrec_core.sources.schema_inference.event_names import (
     IGNORE,
     NO,
+    STATUS_NAMES,
     YES,
     canonical_event,
     is_charge,
@@ -24,7 +26,6 @@ from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides,
 
 _MAX_KINDS = 30
 _MIN_WITH_ITEM = 0.95
-_STATUS_NAMES = ("status", "state", "zustand", "zahlung")
 _RETURN_WORDS = re.compile(
     r"return(s|ed)?|retour\w*|retur(en|ns?|nering)?|refund(s|ed)?|rue?ck(gabe|sendung|erstattung|nahme)\w*|gutschrift\w*|"
     r"chargeback|erstattung|erstattet|remboursement|avoir|devolucion|devolucao|rimborso|reso|zwrot|reversal|vratka|vraceni"
@@ -47,10 +48,25 @@ def with_return_column(log: LogFile) -> LogFile:
     used = {guess.value for role, guess in log.roles.items() if role != "event"}
     for name in (name for name in log.preview.columns if name not in used):
         cells = log.preview.sample[name]
-        if 1 < cells.nunique() <= _MAX_KINDS and _tells_returns(name, _kinds(cells)):
+        kinds = _kinds(cells) if 1 < cells.nunique() <= _MAX_KINDS else []
+        if _tells_returns(name, kinds) and not (marks_returns(name, kinds) and _marks_sales(log, cells)):
             guess = Guess("event", name, f"tells returns from sales; {describe_content(log.preview, name)}")
             return replace(log, roles=log.roles | {"event": guess})
     return log
+
+
+def _marks_sales(log: LogFile, flags: pd.Series) -> bool:
+    """Whether the marked rows are the sales that came back, and not rows of their own beside them.
+
+    Those of their own have negative amounts, or most have an unmarked row of the same user and item.
+    """
+    marked = flags.astype("string").str.lower().str.removesuffix(".0").isin(YES)
+    for role in {"value", "quantity"} & log.roles.keys():
+        numbers, missing = parse_numbers(log.values(role)[marked], log.preview.form.decimal)
+        if (numbers[~missing] < 0).mean() > 1 / 2:
+            return False
+    pairs = pd.MultiIndex.from_arrays([log.values("user"), log.values("item")])
+    return bool(pairs[marked].isin(pairs[~marked]).mean() <= 1 / 2)
 
 
 def event_meanings(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Guess]:
@@ -94,32 +110,34 @@ def _kinds(cells: pd.Series) -> list[str]:
 
 def _meaning(name: str, column: str, kinds: Collection[str], with_item: float) -> str | None:
     """What a kind of rows is; None if that is not known. with_item: share of its rows that name an item"""
-    known = canonical_event(name)
+    known, kinds = canonical_event(name), [kind for kind in kinds if kind]
     if not _tells_returns(column, kinds):
         is_undone = _is_return(name) and with_item >= _MIN_WITH_ITEM
         return RETURN if is_undone and Event.PURCHASE in map(canonical_event, kinds) else known
-    if _is_marked(column, kinds):
+    if marks_returns(column, kinds):
         return RETURN if name.lower().removesuffix(".0") in YES else Event.PURCHASE
     if not with_item:
         return IGNORE
+    if not name:
+        return None
     return RETURN if _is_return(name) else Event.PURCHASE if _is_sale(name) else IGNORE
 
 
 def _tells_returns(column: str, kinds: Collection[str]) -> bool:
     """Whether a column has kinds of returns and sales, charges and void orders alone; or says so by yes and no."""
-    if plain(column).endswith(_STATUS_NAMES):
+    if plain(column).endswith(STATUS_NAMES):
         return False
     others = [kind for kind in kinds if not _is_return(kind)]
     is_known = all(_is_sale(kind) or is_charge(kind) or is_void(kind) for kind in others)
-    return _is_marked(column, kinds) or (len(others) < len(kinds) and any(map(_is_sale, others)) and is_known)
+    return marks_returns(column, kinds) or (len(others) < len(kinds) and any(map(_is_sale, others)) and is_known)
 
 
-def _is_marked(column: str, kinds: Collection[str]) -> bool:
+def marks_returns(column: str, kinds: Collection[str]) -> bool:
     """Whether a column says with yes and no what is a return, such as is_return."""
     values = {kind.lower().removesuffix(".0") for kind in kinds}
     found = {word for word in words(column) if word not in ("is", "was")}
     is_flag = bool(values & YES and values & NO) and values <= YES | NO
-    return is_flag and _is_return(" ".join(found)) and not is_void(column)
+    return is_flag and _is_return(" ".join(found))
 
 
 def _is_return(kind: str) -> bool:

@@ -11,6 +11,7 @@ from tierrec_core.sources.schema_inference.columns.names import name_score
 from tierrec_core.sources.schema_inference.columns.roles import Guess, is_item_attribute
 from tierrec_core.sources.schema_inference.event_names import (
     NO,
+    STATUS_NAMES,
     YES,
     charge_lines,
     is_charge,
@@ -21,13 +22,14 @@ from tierrec_core.sources.schema_inference.event_names import (
     words,
 )
 from tierrec_core.sources.schema_inference.preview import FilePreview
+from tierrec_core.sources.schema_inference.row_kinds.event_kinds import marks_returns
 from tierrec_core.sources.schema_inference.row_kinds.product_parts import find_parts
 
 _MAX_STATUSES = 30
 _MIN_AGREEING, _MIN_LINES = 0.99, 5
 _MAX_VOID = 0.5
+_OF_USERS = 0.9
 _MAY_BE_STATUSES = ("session", "channel")
-_STATUS_NAMES = ("status", "state", "zustand", "zahlung", "stato", "estado", "statut", "stav")
 _AMOUNTS = ("quantity", "value")
 _VOID_ORDERS = "orders that came to nothing, by name"
 _TOTALS = {"total", "subtotal", "grandtotal", "summe", "gesamt", "gesamtsumme", "zwischensumme", "transfer", "payout"}
@@ -89,15 +91,26 @@ def _no_purchases(preview: FilePreview, roles: Mapping[str, Guess], name: str) -
     if marked := _marked(name, texts):
         return dict.fromkeys(marked, _VOID_ORDERS)
     left_out = []
-    if status := next((end for end in _STATUS_NAMES if plain(name).endswith(end)), None):
-        is_of_order = not plain(name).removesuffix(status).endswith(_NOT_OF_ORDERS)
-        left_out = list(filter(_is_no_order, kinds)) if is_of_order else []
+    if status := next((end for end in STATUS_NAMES if plain(name).endswith(end)), None):
+        left_out = list(filter(_is_no_order, kinds))
+        if plain(name).removesuffix(status).endswith(_NOT_OF_ORDERS) or _is_of_users(preview, roles, name, left_out):
+            left_out = []
     elif _has_statuses(kinds) and not is_item_attribute(preview, roles["item"].value, name):
         left_out = list(filter(_is_no_order, kinds))
     reason = _VOID_ORDERS
     if not left_out:
         left_out, reason = charge_lines(name, kinds) or _other_amounts(kinds), "lines of no product, by name"
     return {} if texts.isin(left_out).all() else {kind.lower(): reason for kind in left_out}
+
+
+def _is_of_users(preview: FilePreview, roles: Mapping[str, Guess], name: str, void: Collection[str]) -> bool:
+    """Whether a status is that of users: nearly all orders of those with a void one have it."""
+    is_known = "session" in roles and roles["session"].value != name
+    order = roles["session" if is_known else "timestamp"].value
+    orders = preview.sample[[roles["user"].value, order, name]].dropna().drop_duplicates([roles["user"].value, order])
+    shares = orders[name].astype("string").isin(void).groupby(orders[roles["user"].value]).agg(["mean", "size"])
+    shares = shares[(shares["mean"] > 0) & (shares["size"] > 1)]
+    return len(shares) >= _MIN_LINES and bool((shares["mean"] == 1).mean() >= _OF_USERS)
 
 
 def _marked(name: str, texts: pd.Series) -> set[str]:
@@ -108,7 +121,9 @@ def _marked(name: str, texts: pd.Series) -> set[str]:
     if plain(name) in _LIVE_NAMES and YES & plain_values and plain_values <= YES | NO:
         return {value for value in values if value.removesuffix(".0") in NO}
     found = {word for word in words(name) if word not in ("is", "was", "order", "line")}
-    is_mark = is_void(name) or (bool(found) and found <= _NO_ORDERS | {"storniert", "storno"})
+    is_mark = (
+        is_void(name) or marks_returns(name, values) or (bool(found) and found <= _NO_ORDERS | {"storniert", "storno"})
+    )
     is_complete = bool(NO & plain_values) or bool(texts.isna().any())
     if (
         not is_mark
