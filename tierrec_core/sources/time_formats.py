@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
+from hashlib import blake2b
+from typing import Self
 
 import duckdb
 import pandas as pd
@@ -23,11 +25,18 @@ _SHARE = "coalesce(avg(coalesce(({time}) {condition}, false)::int) filter (raw i
 
 @dataclass(frozen=True)
 class TimeFormat:
-    """A format of times: its name in messages, the SQL over _CELLS that parses one, and the unit of numbers."""
+    """A format of times.
+
+    name: in messages
+    sql: over _CELLS, parses one
+    unit: of numbers
+    marks: characters that each text of this format has; "a" stands for any letter
+    """
 
     name: str
     sql: str
     unit: str | None = None
+    marks: frozenset[str] = frozenset()
 
 
 _ZONES = "|".join(ABBREVIATIONS)
@@ -68,10 +77,12 @@ def _dates(name: str, patterns: Iterable[str], text: str = "text") -> TimeFormat
     literals = [re.sub("%-?[A-Za-z]", "", pattern) for pattern in tried]
     marks = {mark: min(literal.count(mark) for literal in literals) for mark in "./-:"}
     wanted = [f"{text} like '{f'%{mark}' * count}%'" for mark, count in marks.items() if count]
-    wanted += [f"regexp_matches({text}, '{_MONTH}')"] if all(re.search("%[bB]", pattern) for pattern in tried) else []
+    has_name = all(re.search("%[bB]", pattern) for pattern in tried)
+    wanted += [f"regexp_matches({text}, '{_MONTH}')"] if has_name else []
     listed = ", ".join(f"'{pattern}'" for pattern in tried)
     parsed = f"try_strptime({text}, [{listed}])::timestamptz"
-    return TimeFormat(name, f"case when {' and '.join(wanted or ['true'])} then {parsed} end")
+    needed = {mark for mark in "./-" if marks[mark]} | ({"a"} if has_name else set())
+    return TimeFormat(name, f"case when {' and '.join(wanted or ['true'])} then {parsed} end", marks=frozenset(needed))
 
 
 TIME_FORMATS = (
@@ -273,22 +284,50 @@ def parse_times(values: pd.Series, time_format: TimeFormat, timezone: str, zones
     return times
 
 
+@dataclass(frozen=True)
+class _Cells:
+    """Columns of texts, times or numbers; equal to any others with the same cells."""
+
+    digest: bytes
+    frame: pd.DataFrame = field(compare=False)
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> Self:
+        hashes = pd.util.hash_pandas_object(frame.astype("string"), index=False).to_numpy()
+        kinds = repr([(name, str(dtype)) for name, dtype in frame.dtypes.items()]).encode("utf-8", "surrogatepass")
+        return cls(blake2b(hashes.tobytes() + kinds).digest(), frame)
+
+
 def _parsed(values: pd.Series, time_format: TimeFormat, timezone: str) -> tuple[pd.Series, pd.Series]:
     """Times in UTC, and the abbreviation of a zone at the end of each text, missing where there is none, [N] each."""
+    frame = values.to_frame("c")
+    if len(values) > MAX_ROWS:
+        found = _query_times(frame, time_format, timezone)
+    else:
+        found = _query_times_once(_Cells.of(frame), time_format, timezone)
+    times = pd.Series(found["moment"].dt.tz_convert("UTC").array.copy(), values.index)
+    places = found["zone"].fillna(0).astype("int64").to_numpy()
+    if not places.any():
+        return times, pd.Series(pd.NA, values.index, dtype="string")
+    return times, pd.Series([None, *ABBREVIATIONS], dtype="string").take(places).set_axis(values.index)
+
+
+def _query_times(frame: pd.DataFrame, time_format: TimeFormat, timezone: str) -> pd.DataFrame:
     with _database().cursor() as connection:
         try:
             connection.execute(f"set TimeZone = '{timezone.replace(chr(39), '')}'")
         except duckdb.Error as error:
             raise SettingsError(f"source.timezone: {timezone!r} is unknown; wanted e.g. Europe/Berlin") from error
-        connection.register("frame", values.to_frame("c"))
+        connection.register("frame", frame)
         cells = _RAW.format(place=0, c="c")
         columns = f"{time_format.sql} as moment, {_ZONE} as zone"
-        found = connection.execute(_CELLS.format(cells=cells, columns=columns)).df()
-    times = pd.Series(found["moment"].dt.tz_convert("UTC").array, values.index)
-    places = found["zone"].fillna(0).astype("int64").to_numpy()
-    if not places.any():
-        return times, pd.Series(pd.NA, values.index, dtype="string")
-    return times, pd.Series([None, *ABBREVIATIONS], dtype="string").take(places).set_axis(values.index)
+        return connection.execute(_CELLS.format(cells=cells, columns=columns)).df()
+
+
+@lru_cache(maxsize=8)
+def _query_times_once(cells: _Cells, time_format: TimeFormat, timezone: str) -> pd.DataFrame:
+    """As _query_times; kept, since `init` asks for the times of one sample in several places."""
+    return _query_times(cells.frame, time_format, timezone)
 
 
 def has_offsets(values: pd.Series) -> bool:
@@ -299,8 +338,18 @@ def has_offsets(values: pd.Series) -> bool:
 
 
 def _shares(frame: pd.DataFrame, condition: str, formats: Sequence[TimeFormat] = TIME_FORMATS) -> pd.DataFrame:
+    return _query_shares_once(_Cells.of(frame), condition, tuple(formats)).copy()
+
+
+@lru_cache(maxsize=8)
+def _query_shares_once(sample: _Cells, condition: str, formats: tuple[TimeFormat, ...]) -> pd.DataFrame:
+    frame = sample.frame
     cells = [_RAW.format(place=place, c=_quoted_name(column)) for place, column in enumerate(frame.columns)]
-    terms = [_SHARE.format(time=time_format.sql, condition=condition) for time_format in formats]
+    marks = _marks(frame)
+    terms = [
+        _SHARE.format(time=time_format.sql, condition=condition) if time_format.marks <= marks else "0.0"
+        for time_format in formats
+    ]  # to plan a query with all formats takes longer than to parse a sample
     query = _CELLS.format(cells=" union all ".join(cells), columns=", ".join(["place", *terms])) + "group by place"
     with _database().cursor() as connection:
         connection.execute("set TimeZone = 'UTC'").register("frame", frame)
@@ -308,6 +357,12 @@ def _shares(frame: pd.DataFrame, condition: str, formats: Sequence[TimeFormat] =
     shares = [found.get(place, [0.0] * len(formats)) for place in range(len(frame.columns))]
     names = [time_format.name for time_format in formats]
     return pd.DataFrame(shares, index=frame.columns, columns=names)
+
+
+def _marks(frame: pd.DataFrame) -> set[str]:
+    """The characters of all cells, and "a" if one is a letter; a comma may stand for a point."""
+    found = set("".join("".join(cells.dropna().astype("string")) for _, cells in frame.items()))
+    return found | ({"a"} if any(mark.isalpha() for mark in found) else set()) | ({"."} if "," in found else set())
 
 
 @cache

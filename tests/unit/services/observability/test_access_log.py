@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.auth.keys import Keyring, KeyScope, LiveKeyring, add_key, check_host, is_loopback, revoke_key, rotate_key
-from services.observability.access_log import JsonLog, PseudonymFilter, log_secret, pseudonym
+from services.observability.access_log import JsonLog, PseudonymFilter, log_secret, pseudonym, start_request
 from tierrec_core.base.errors import ArtifactError, SettingsError
 
 FORK = multiprocessing.get_context("fork")
@@ -204,6 +204,7 @@ def test_workers_share_one_secret_that_only_its_owner_can_read(tmp_path: Path) -
 def test_no_log_line_contains_a_user_id(user: str, other: str) -> None:
     stream = io.StringIO()
     log = JsonLog.to(stream, SECRET, "tests.log")
+    start_request("r0")
     log.access("GET", f"/users/{user}/tier", 200, 0.0012, user_id=user, key_id="0a")
     log.access("DELETE", f"/shops/a/users/{other}", 404, 0.0012)
     log.decision("r1", user, surface="products", who=user, tier="heavy", cursor=None)
@@ -220,7 +221,7 @@ def test_no_log_line_contains_a_user_id(user: str, other: str) -> None:
     found, name = [json.loads(line) for line in text.splitlines()], pseudonym(user, SECRET)
     assert text.count("\n") == len(found) == 6
     request = {"method": "GET", "path": f"/users/{name}/tier", "status": 200, "seconds": 0.0012}
-    access = {"at": "", "level": "INFO", "event": "access", "key_id": "0a", "user": name}
+    access = {"at": "", "level": "INFO", "event": "access", "key_id": "0a", "user": name, "request_id": "r0"}
     assert found[0] | {"at": ""} == access | request
     assert found[1]["path"] == f"/shops/a/users/{pseudonym(other, SECRET)}"
     assert found[2]["user"] == found[2]["who"] == name
