@@ -243,7 +243,10 @@ def _split(text: str, separator: str, quote: str, escape: str) -> Iterator[tuple
 
 def filled_width(row: Sequence[str]) -> int:
     """The number of cells without the empty ones at the end."""
-    return next((n for n in range(len(row), 0, -1) if row[n - 1].strip()), 0)
+    width = len(row)
+    while width and not row[width - 1].strip():
+        width -= 1
+    return width
 
 
 def _is_preamble(row: Sequence[str], width: int) -> bool:

@@ -65,12 +65,14 @@ def _detected(path: Path, given: Mapping[str, str]) -> TableFormat:
         return form if "explode" in given else form.model_copy(update={"explode": _item_lists(path)})
     if "encoding" not in given:
         form = form.model_copy(update={"encoding": detect_encoding(path)})
-    if _ESCAPED.search(read_head_text(path, form.encoding)[1]):
+    head = read_head_text(path, form.encoding)[1]
+    if _ESCAPED.search(head):
         form = form.model_copy(update={"escape": "\\"})
     if "separator" not in given:
-        heads = [FileHead.read(path, form.model_copy(update={"separator": text})) for text in _SEPARATORS]
+        separators = [text for text in _SEPARATORS if text in head or text == _SEPARATORS[0]]
+        heads = [FileHead.read(path, form.model_copy(update={"separator": text})) for text in separators]
         best = max(heads, key=_fit)
-        if (len(best.names) == 1 or not _fit(best)[0]) and _is_aligned(read_head_text(path, form.encoding)[1]):
+        if (len(best.names) == 1 or not _fit(best)[0]) and _is_aligned(head):
             raise UnreadableFileError(
                 f"{path}: has columns of fixed width, aligned by blanks, and cells that are empty or have blanks; "
                 'wanted a separator between the cells\nwrite it again: python -c "import pandas; '
