@@ -16,7 +16,8 @@ _NAMES = {
     "favourite": "fav like liked bookmark save",
     "cart": "addtocart addtobasket addtobag to_cart in_cart atc add product_added added",
     "rating": "rating rate stars",
-    "purchase": "pay transaction checkout sale conversion checkout_completed",
+    "purchase": """pay transaction checkout sale conversion converted booking booked
+        checkout_completed""",
     IGNORE: """session_start session_started first_visit first_open user_engagement scroll login log_in logged_in logout
         log_out sign_up signup signed_up search searched view_search_results view_item_list view_promotion
         select_promotion select_content begin_checkout checkout_started add_payment_info add_shipping_info identify

@@ -5,16 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tierrec_core.base.contracts import EVENT_NAMES, Event, FloatArray
+from tierrec_core.base.contracts import EVENT_NAMES, Event
 from tierrec_core.base.errors import DataError
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.columns.names import header_words, is_rating_name
-from tierrec_core.sources.schema_inference.columns.roles import Guess, is_item_attribute
-from tierrec_core.sources.schema_inference.event_names import IGNORE, NO, YES, event_word, flag_event
+from tierrec_core.sources.schema_inference.columns.roles import Guess
+from tierrec_core.sources.schema_inference.event_names import IGNORE, event_word
 from tierrec_core.sources.schema_inference.file_roles import LogFile
+from tierrec_core.sources.schema_inference.row_kinds.flags import refuse_flags
 
-_TRUTH = dict.fromkeys(YES, "1") | dict.fromkeys(NO, "0")
-_MAX_KINDS = 30
 _OF_OTHERS = (IGNORE, Event.REDEEM)  # a search_id or a coupon_id stands beside any event
 _VAGUE = ("show", "visit", "look", "detail", "seen")  # last_seen is of the user, show_id of a series
 _BY_ORDER = ("session", "quantity", "value")
@@ -29,7 +28,7 @@ def default_events(logs: Sequence[LogFile], given: Event | None) -> list[Guess]:
     if given is not None:
         return [Guess("default_event", str(given), "given")] if lacking else []
     for log in lacking:
-        _refuse_flags(log)
+        refuse_flags(log)
     found = {log.preview.path: _row_event(log) for log in lacking}
     if not found:
         return []
@@ -91,28 +90,3 @@ def _pattern(path: Path, kinds: Mapping[Path, str]) -> str:
     pattern = f"*{word}*"
     is_shared = any(other.match(pattern) and kind != kinds[path] for other, kind in kinds.items())
     return pattern if word and word in path.name and not is_shared else path.as_posix()
-
-
-def _refuse_flags(log: LogFile) -> None:
-    events = {name: flag_event(name) for name in log.preview.columns}
-    counts = {name: _counts(log, name) for name, event in events.items() if event}
-    flags = [name for name, numbers in counts.items() if len(numbers)]
-    if any(counts[name].min() == 0 for name in flags):
-        example = ", ".join(f"{name} is {log.preview.sample[name].iloc[0]}" for name in flags)
-        kinds = " or ".join(dict.fromkeys(events[name] for name in flags))
-        raise DataError(
-            f"{log.preview.path}: {', '.join(flags)} say what happened, as in the first row, where {example}; wanted "
-            "a row per event, and a column with its name\nwrite a row for each of these cells that is not 0, with "
-            f"{kinds} in a further column, or say what all rows are with --default-event"
-        )
-
-
-def _counts(log: LogFile, name: str) -> FloatArray:
-    """The distinct counts or truth values of a column that has no role and differs among an item's rows; else none."""
-    preview, none = log.preview, np.zeros(0)
-    kinds = preview.sample[name].dropna().astype("string").str.lower().drop_duplicates()
-    if name in {guess.value for guess in log.roles.values()} or not 0 < len(kinds) <= _MAX_KINDS:
-        return none
-    counts = parse_numbers(kinds.replace(_TRUTH), preview.form.decimal)[0]
-    is_count = bool((counts >= 0).all() and (counts % 1 == 0).all())
-    return none if not is_count or is_item_attribute(preview, log.roles["item"].value, name) else counts

@@ -12,6 +12,7 @@ from tierrec_core.sources.schema_inference.given_files import GivenFiles
 from tierrec_core.sources.schema_inference.lookup_tables import LookupTable, find_tables
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.row_kinds.event_kinds import with_return_column
+from tierrec_core.sources.schema_inference.row_kinds.flags import with_flag_column
 from tierrec_core.sources.schema_inference.units.assumed_zones import with_zone_column
 from tierrec_core.sources.tables import table_kind
 
@@ -38,6 +39,7 @@ class InferredFiles:
         previews = [FilePreview.at(path, given.form(path)) for path in every]
         logs = find_logs([preview for preview in previews if preview.path not in lookups or len(previews) == 1], given)
         logs = logs if given.event_column else list(map(with_return_column, logs))
+        logs = logs if given.event_column or given.default_event else list(map(with_flag_column, logs))
         logs = logs if given.timezone else list(map(with_zone_column, logs))
         others = [preview for preview in previews if preview.path not in [log.preview.path for log in logs]]
         return cls(given, files, previews, logs, *find_tables(logs[0], others, given))

@@ -109,8 +109,7 @@ def test_the_average_rating_of_an_item_is_no_rating_of_a_user(log, tmp_path):
 FLAGS = {
     "flags": {"viewed": [1, 1, 1], "added_to_cart": [1, 0, 1], "bought": [0, 0, 1]},
     "counts": {"impressions": [4, 1, 2, 1], "clicks": [1, 0, 0], "num_purchases": [0, 1, 0, 0, 0]},
-    "truth values": {"is_purchased": [True, False, False]},
-    "words": {"gekauft": ["ja", "nein", "nein"]},
+    "two truth values": {"clicked": [1, 1, 0], "bought": [1, 0, 0]},
 }
 
 
@@ -121,6 +120,45 @@ def test_flags_of_events_are_asked_for(flags, log, tmp_path):
         proposed(tmp_path, log=flagged)
     _, counts = proposed(tmp_path, {"default_event": "view"}, log=flagged)
     assert counts == {"view": NUM_ROWS}
+
+
+ONE_FLAG = {
+    "is_sale": (["1", "0", "0"], "view"),
+    "is_purchased": ([True, False, False], "view"),
+    "gekauft": (["ja", "nein", "nein"], "view"),
+    "converted": (["Y", None, None], "view"),
+    "is_booking": ([1.0, 0.0, 0.0], "view"),
+    "clicked": (["yes", "no", "no"], "impression"),
+}
+
+
+@pytest.mark.parametrize("name", ONE_FLAG)
+def test_one_column_of_yes_and_no_tells_events_from_what_precedes_them(name, log, tmp_path):
+    values, without = ONE_FLAG[name]
+    flagged = log.assign(**{name: np.resize(values, NUM_ROWS)})
+    is_set = (NUM_ROWS + 2) // 3
+    event = "click" if name == "clicked" else "purchase"
+    proposal, counts = proposed(tmp_path, log=flagged)
+    assert counts == {event: is_set, without: NUM_ROWS - is_set}
+    assert shown(proposal, "event").override == "--event-column"
+    stem = "impressions" if name == "clicked" else "clicks"
+    _, counts = proposed(tmp_path, **{stem: flagged})
+    assert counts == {event: is_set, stem.removesuffix("s"): NUM_ROWS - is_set}
+    _, counts = proposed(tmp_path, {"default_event": "purchase"}, log=flagged)
+    assert counts == {"purchase": NUM_ROWS}
+
+
+def test_a_flag_of_lines_of_orders_is_asked_for_with_the_answer(log, tmp_path):
+    lines = log.assign(order_id=np.arange(NUM_ROWS) // 2, quantity=1, is_sale=np.resize([0, 1, 0], NUM_ROWS))
+    with pytest.raises(DataError, match="--event-column is_sale --event 0=view --event 1=purchase, or .*--default-event"):
+        proposed(tmp_path, log=lines)
+    answer = {"event_column": "is_sale", "events": {"0": "view", "1": "purchase"}}
+    _, counts = proposed(tmp_path, answer, log=lines)
+    assert counts == {"view": 267, "purchase": 133}
+    is_sale = lines["is_sale"] > 0
+    bought = lines.assign(**{name: lines[name].where(is_sale) for name in ("order_id", "quantity")})
+    _, counts = proposed(tmp_path, log=bought)
+    assert counts == {"view": 267, "purchase": 133}
 
 
 @pytest.mark.parametrize("name", ["verified_purchase", "paid", "order_position", "page views of item"])

@@ -23,6 +23,7 @@ from tierrec_core.sources.schema_inference.event_names import (
     words,
 )
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
+from tierrec_core.sources.schema_inference.row_kinds.flags import flag_meaning
 
 _MAX_KINDS = 30
 _MIN_WITH_ITEM = 0.95
@@ -78,7 +79,8 @@ def event_meanings(logs: list[LogFile], given: InferenceOverrides) -> dict[str, 
     counts, with_item = table["event"].value_counts(), table.groupby("event")["has_item"].mean()
     column = next(log.roles["event"].value for log in logs if "event" in log.roles)
     kinds = [str(name) for name in counts.index]
-    inferred = {name: _meaning(name, column, kinds, float(with_item[name])) for name in kinds}
+    stem = logs[0].preview.path.stem
+    inferred = {name: _meaning(name, column, stem, kinds, float(with_item[name])) for name in kinds}
     names = {name: given.events.get(name) or inferred[name] for name in kinds}
     if unknown := [name for name, event in names.items() if event is None]:
         listed = ", ".join(f"{name or NO_EVENT} ({counts[name]} rows)" for name in unknown)
@@ -108,9 +110,14 @@ def _kinds(cells: pd.Series) -> list[str]:
     return [str(kind) for kind in cells.dropna().astype("string").unique()]
 
 
-def _meaning(name: str, column: str, kinds: Collection[str], with_item: float) -> str | None:
-    """What a kind of rows is; None if that is not known. with_item: share of its rows that name an item"""
+def _meaning(name: str, column: str, stem: str, kinds: Collection[str], with_item: float) -> str | None:
+    """What a kind of rows is; None if that is not known.
+
+    stem: of the file's name; with_item: share of its rows that name an item
+    """
     known, kinds = canonical_event(name), [kind for kind in kinds if kind]
+    if kinds and (flagged := [flag_meaning(column, kind, stem) for kind in (name, *kinds)]) and None not in flagged:
+        return flagged[0]
     if not _tells_returns(column, kinds):
         is_undone = _is_return(name) and with_item >= _MIN_WITH_ITEM
         return RETURN if is_undone and Event.PURCHASE in map(canonical_event, kinds) else known
