@@ -15,6 +15,7 @@ from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.settings import Params, TableFormat
 from tierrec_core.sources.numbers import currency_codes, parse_numbers
 from tierrec_core.sources.schema_inference.columns.ids import find_item_column, find_user_column
+from tierrec_core.sources.schema_inference.columns.line_numbers import line_numbers
 from tierrec_core.sources.schema_inference.columns.names import is_rating_name
 from tierrec_core.sources.schema_inference.columns.packed import describe_packed, packed_cell
 from tierrec_core.sources.schema_inference.columns.roles import (
@@ -39,6 +40,7 @@ _ESSENTIAL = ("user", "item", "timestamp")
 _MIN_SHARED = 0.1
 _MAX_NO_EVENT = 0.05  # fewer rows without an event are faults, which the data gate reports
 _OF_LINE = ("item", "quantity", "value")
+_NUMBERED = ("item", "session", "quantity")
 _FURTHER = ("session", "quantity", "value", "currency", "channel", "split")
 
 
@@ -268,14 +270,19 @@ def _infer_roles(
             roles[role] = guess
             assigned.add(guess.value)
 
+    time = roles["timestamp"].value
     infer("event", lambda: find_event_column(preview, assigned | carried, events))
-    for role in ("user", "item", *_FURTHER):
-        infer(role, partial(find_by_name, role, preview, assigned | (carried if role in _OF_LINE else frozenset())))
+    infer("user", lambda: find_by_name("user", preview, assigned))
+    numbered = line_numbers(preview.sample, time, roles["user"].value if "user" in roles else None)
+    for role in ("item", *_FURTHER):
+        left_out = (carried if role in _OF_LINE else frozenset()) | (numbered if role in _NUMBERED else frozenset())
+        infer(role, partial(find_by_name, role, preview, assigned | left_out))
         if role == "session":
             carried |= order_columns(preview, roles) | _ratings_of_items(preview, roles)
-    infer("user", lambda: find_user_column(preview, roles["timestamp"].value, time_format, assigned))
+    infer("user", lambda: find_user_column(preview, time, time_format, assigned | numbered))
     if "user" in roles:
-        infer("item", lambda: find_item_column(preview, roles["user"].value, assigned))
+        infer("item", lambda: find_item_column(preview, roles["user"].value, assigned | numbered))
+    infer("item", lambda: find_by_name("item", preview, assigned | carried))
 
 
 def _ratings_of_items(preview: FilePreview, roles: Mapping[str, Guess]) -> frozenset[str]:

@@ -150,7 +150,9 @@ def test_one_column_of_yes_and_no_tells_events_from_what_precedes_them(name, log
 
 def test_a_flag_of_lines_of_orders_is_asked_for_with_the_answer(log, tmp_path):
     lines = log.assign(order_id=np.arange(NUM_ROWS) // 2, quantity=1, is_sale=np.resize([0, 1, 0], NUM_ROWS))
-    with pytest.raises(DataError, match="--event-column is_sale --event 0=view --event 1=purchase, or .*--default-event"):
+    with pytest.raises(
+        DataError, match="--event-column is_sale --event 0=view --event 1=purchase, or .*--default-event"
+    ):
         proposed(tmp_path, log=lines)
     answer = {"event_column": "is_sale", "events": {"0": "view", "1": "purchase"}}
     _, counts = proposed(tmp_path, answer, log=lines)
