@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from monitoring.data_gate.delivery import check_delivery
 from tierrec_core.base import artifacts
-from tierrec_core.base.contracts import EVENT_NAMES, EVENTS
+from tierrec_core.base.contracts import EVENTS, RETURN
 from tierrec_core.base.errors import (
     ArtifactError,
     DataError,
@@ -25,7 +25,7 @@ from tierrec_core.settings import FilesSource, Settings, ValidateSettings
 from tierrec_core.sources.files import read_log
 from tierrec_core.sources.input_files.deliveries import Delivery, local_days, read_deliveries, without_replaced
 from tierrec_core.sources.input_files.manifest import source_manifest
-from tierrec_core.sources.schema_inference.event_names import event_word
+from tierrec_core.sources.schema_inference.row_kinds.file_names import file_event
 
 Overlap = Literal["refuse", "replace", "append"]
 _MAX_DAYS = 3  # in the error's message
@@ -175,8 +175,9 @@ class _Log:
 
     def _check_name(self, path: Path, events: pd.DataFrame) -> None:
         """Raise DataError where a file without a column of events is called after another event than its rows get."""
-        event, word = event_word(path.stem)
-        if self._has_kinds or event not in EVENT_NAMES or event in events["event"].unique():
+        event, word = file_event(path)
+        found = events["event"].mask((events["quantity"] < 0).fillna(False), RETURN)
+        if self._has_kinds or not event or (found == event).any():
             return
         raise DataError(
             f"{path}: {word!r} is in its name, but its rows would be of the event {events['event'].iloc[0]}; say in "

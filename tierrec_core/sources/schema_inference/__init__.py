@@ -20,7 +20,7 @@ from tierrec_core.sources.schema_inference.lookup_tables import catalogue_attrib
 from tierrec_core.sources.schema_inference.oddities import find_oddities
 from tierrec_core.sources.schema_inference.order_lines import daily_sessions, main_currency, unit_price
 from tierrec_core.sources.schema_inference.preview import FilePreview
-from tierrec_core.sources.schema_inference.row_events import default_events
+from tierrec_core.sources.schema_inference.row_events import default_events, unknown_later_files
 from tierrec_core.sources.schema_inference.row_kinds.event_kinds import event_meanings
 from tierrec_core.sources.schema_inference.row_kinds.exclusions import describe_exclusions, find_exclusions
 from tierrec_core.sources.schema_inference.source_settings import InferredFiles, source_settings
@@ -83,7 +83,7 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     guesses += _unused_numbers(
         logs[0], {guess.value for columns in roles for guess in columns.values()} | exclude.keys()
     )
-    warnings = *_unused(inputs), *find_oddities(logs[0], catalogue, given, names)
+    warnings = *_unused(inputs), *unknown_later_files(row_events), *find_oddities(logs[0], catalogue, given, names)
     return Proposal({"source": source, **sections}, tuple(guesses), warnings)
 
 

@@ -133,9 +133,14 @@ def words(name: str) -> list[str]:
 
 def _kind(word: str) -> str:
     """The kind of _WORDS, or `ignore`, or an unknown word itself."""
-    if _UNDONE.fullmatch(word):
+    if is_undone(word):
         return IGNORE
     return next((kind for kind, pattern in _WORDS.items() if re.fullmatch(pattern, word)), word)
+
+
+def is_undone(word: str) -> bool:
+    """Whether a word is of events that are taken back, such as removed and cancelled."""
+    return _UNDONE.fullmatch(word) is not None
 
 
 def is_void(text: str) -> bool:

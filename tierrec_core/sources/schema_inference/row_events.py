@@ -1,17 +1,18 @@
 """What the rows of a file without a column of events are, by the names of the file and of its columns."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import glob
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tierrec_core.base.contracts import EVENT_NAMES, Event
+from tierrec_core.base.contracts import EVENT_NAMES, RETURN, Event
 from tierrec_core.base.errors import DataError
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.columns.names import header_words, is_rating_name
 from tierrec_core.sources.schema_inference.columns.roles import Guess
 from tierrec_core.sources.schema_inference.event_names import IGNORE, event_word
 from tierrec_core.sources.schema_inference.file_roles import LogFile
+from tierrec_core.sources.schema_inference.row_kinds.file_names import file_event, separating_pattern
 from tierrec_core.sources.schema_inference.row_kinds.flags import refuse_flags
 
 _OF_OTHERS = (IGNORE, Event.REDEEM)  # a search_id or a coupon_id stands beside any event
@@ -29,12 +30,12 @@ def default_events(logs: Sequence[LogFile], given: Event | None) -> list[Guess]:
         return [Guess("default_event", str(given), "given")] if lacking else []
     for log in lacking:
         refuse_flags(log)
-    found = {log.preview.path: _row_event(log) for log in lacking}
+    found = {log.preview.path: _row_event(log, is_alone=len(logs) == 1) for log in lacking}
     if not found:
         return []
-    event, evidence = next(iter(found.values()))
+    event, evidence = next((pair for pair in found.values() if pair[0] != RETURN), next(iter(found.values())))
     kinds = {path: other for path, (other, _) in found.items()}
-    others = {_pattern(path, kinds): (other, why) for path, (other, why) in found.items() if other != event}
+    others = {separating_pattern(path, kinds): (other, why) for path, (other, why) in found.items() if other != event}
     return [
         Guess("default_event", event, f"no column of events; {evidence}"),
         *(
@@ -44,8 +45,11 @@ def default_events(logs: Sequence[LogFile], given: Event | None) -> list[Guess]:
     ]
 
 
-def _row_event(log: LogFile) -> tuple[str, str]:
-    """The event of each row, and why. Raises DataError where the names of the file and its columns contradict."""
+def _row_event(log: LogFile, *, is_alone: bool) -> tuple[str, str]:
+    """The event of each row, and why. Raises DataError where the names of the file and its columns contradict.
+
+    is_alone: whether there are no other files, whose purchases returns may take back
+    """
     path = log.preview.path
     if "value" in log.roles and is_rating_name(value := log.roles["value"].value):
         numbers, _ = parse_numbers(log.values("value").dropna(), log.preview.form.decimal)
@@ -54,9 +58,11 @@ def _row_event(log: LogFile) -> tuple[str, str]:
     named = {
         event: f"{word!r} is in the name {name}"
         for name, (event, word) in _event_words(log).items()
-        if event and (name == path.name or not orders)
+        if event and (not orders or (name == path.name and word not in _VAGUE))
     }
-    if len(named) > 1 or IGNORE in named:
+    if RETURN in named and not is_alone:
+        return RETURN, named[RETURN]
+    if len(named) > 1 or not named.keys().isdisjoint((IGNORE, RETURN)):
         raise DataError(
             f"{path}: there is no column of events, and {', but '.join(named.values())}; wanted one kind of events\n"
             f"say with --default-event which of {', '.join(EVENT_NAMES)} the rows are, or leave the file out"
@@ -78,15 +84,14 @@ def _event_words(log: LogFile) -> dict[str, tuple[str, str]]:
     columns = {
         name: (event, word) for name, (event, word) in found.items() if event not in _OF_OTHERS and word not in _VAGUE
     }
-    return columns | {log.preview.path.name: event_word(log.preview.path.stem)}
+    return columns | {log.preview.path.name: file_event(log.preview.path)}
 
 
-def _pattern(path: Path, kinds: Mapping[Path, str]) -> str:
-    """The files that are called so, such as *views*; the path itself without such a word, or if others have it.
-
-    kinds: the event of each file
-    """
-    _, word = event_word(path.stem)
-    pattern = f"*{word}*"
-    is_shared = any(other.match(pattern) and kind != kinds[path] for other, kind in kinds.items())
-    return pattern if word and word in path.name and not is_shared else path.as_posix()
+def unknown_later_files(row_events: Sequence[Guess]) -> Iterator[str]:
+    """A sentence on each file that no pattern tells from those of other events."""
+    for path in (guess.place.partition(" ")[2] for guess in row_events):
+        if path and not glob.has_magic(path):
+            yield (
+                f"{path}: no pattern of its name tells it from files of other events, so that later files of its kind "
+                "are read as of source.default_event; call it after its event, or write a pattern in source.file_events"
+            )

@@ -28,7 +28,7 @@ def line_numbers(sample: pd.DataFrame, time: str, user: str | None) -> frozenset
 
 
 def _ranks(cells: pd.Series) -> pd.Series:
-    """The place of each number in a row of equal steps from 0, 1 or the first step, [N]; none where they are no such."""
+    """The place of each number in equal steps from 0, 1 or the first step, [N]; none for other cells."""
     numbers = pd.to_numeric(cells, errors="coerce").astype("Float64")
     kinds = numbers.drop_duplicates().dropna().sort_values().head(2).tolist()
     if len(kinds) < 2 or kinds[0] not in (0, 1, kinds[1] - kinds[0]):

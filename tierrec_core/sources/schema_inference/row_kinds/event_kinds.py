@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 from shlex import quote
 
 import pandas as pd
@@ -79,8 +80,8 @@ def event_meanings(logs: list[LogFile], given: InferenceOverrides) -> dict[str, 
     counts, with_item = table["event"].value_counts(), table.groupby("event")["has_item"].mean()
     column = next(log.roles["event"].value for log in logs if "event" in log.roles)
     kinds = [str(name) for name in counts.index]
-    stem = logs[0].preview.path.stem
-    inferred = {name: _meaning(name, column, stem, kinds, float(with_item[name])) for name in kinds}
+    path = logs[0].preview.path
+    inferred = {name: _meaning(name, column, path, kinds, float(with_item[name])) for name in kinds}
     names = {name: given.events.get(name) or inferred[name] for name in kinds}
     if unknown := [name for name, event in names.items() if event is None]:
         listed = ", ".join(f"{name or NO_EVENT} ({counts[name]} rows)" for name in unknown)
@@ -110,13 +111,13 @@ def _kinds(cells: pd.Series) -> list[str]:
     return [str(kind) for kind in cells.dropna().astype("string").unique()]
 
 
-def _meaning(name: str, column: str, stem: str, kinds: Collection[str], with_item: float) -> str | None:
+def _meaning(name: str, column: str, path: Path, kinds: Collection[str], with_item: float) -> str | None:
     """What a kind of rows is; None if that is not known.
 
-    stem: of the file's name; with_item: share of its rows that name an item
+    path: of the log; with_item: share of its rows that name an item
     """
     known, kinds = canonical_event(name), [kind for kind in kinds if kind]
-    if kinds and (flagged := [flag_meaning(column, kind, stem) for kind in (name, *kinds)]) and None not in flagged:
+    if kinds and (flagged := [flag_meaning(column, kind, path) for kind in (name, *kinds)]) and None not in flagged:
         return flagged[0]
     if not _tells_returns(column, kinds):
         is_undone = _is_return(name) and with_item >= _MIN_WITH_ITEM

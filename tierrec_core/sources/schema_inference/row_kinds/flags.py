@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from shlex import quote
 
 import numpy as np
@@ -11,8 +12,9 @@ from tierrec_core.base.errors import DataError
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.columns.names import header_words
 from tierrec_core.sources.schema_inference.columns.roles import Guess, describe_content, is_item_attribute
-from tierrec_core.sources.schema_inference.event_names import NO, YES, event_word, flag_event
+from tierrec_core.sources.schema_inference.event_names import NO, YES, flag_event
 from tierrec_core.sources.schema_inference.file_roles import LogFile
+from tierrec_core.sources.schema_inference.row_kinds.file_names import file_event
 
 _TRUTH = dict.fromkeys(YES, "1") | dict.fromkeys(NO, "0")
 _MAX_KINDS = 30
@@ -25,7 +27,7 @@ def with_flag_column(log: LogFile) -> LogFile:
     if len(flags) != 1 or not _is_truth(*flags.values()) or _has_orders(log, *flags):
         return log
     name = next(iter(flags))
-    kinds = f"{flag_event(name)}, or {without_flag(name, log.preview.path.stem)} without it"
+    kinds = f"{flag_event(name)}, or {without_flag(name, log.preview.path)} without it"
     guess = Guess("event", name, f"says by yes and no what each row is: {kinds}; {describe_content(log.preview, name)}")
     return replace(log, roles=log.roles | {"event": guess})
 
@@ -44,18 +46,18 @@ def refuse_flags(log: LogFile) -> None:
     )
 
 
-def flag_meaning(column: str, name: str, stem: str) -> str | None:
+def flag_meaning(column: str, name: str, path: Path) -> str | None:
     """The event of rows with this yes or no, or none, in a column such as is_sale of a file; None for other cells."""
     value = name.lower().removesuffix(".0")
     event = flag_event(column)
     if not event or value not in YES | NO | {""}:
         return None
-    return event if value in YES else without_flag(column, stem)
+    return event if value in YES else without_flag(column, path)
 
 
-def without_flag(column: str, stem: str) -> str:
+def without_flag(column: str, path: Path) -> str:
     """What rows without the flag are: the event in the name of the file, if it is a weaker one; else what precedes."""
-    event, (named, _) = flag_event(column), event_word(stem)
+    event, (named, _) = flag_event(column), file_event(path)
     if named and EVENT_CODES.get(named, len(EVENT_CODES)) < EVENT_CODES[event]:
         return named
     return str(Event.VIEW if EVENT_CODES[event] > EVENT_CODES[Event.CLICK] else Event.IMPRESSION)
@@ -68,7 +70,7 @@ def _by_one_flag(log: LogFile, flags: Mapping[str, FloatArray]) -> str:
         return ""
     name = max(names, key=lambda column: EVENT_CODES[flag_event(column)])
     kinds = log.preview.sample[name].astype("string").fillna("").unique()
-    meanings = [f"--event {quote(f'{kind}={flag_meaning(name, kind, log.preview.path.stem)}')}" for kind in kinds]
+    meanings = [f"--event {quote(f'{kind}={flag_meaning(name, kind, log.preview.path)}')}" for kind in kinds]
     return f", or read {name} alone with --event-column {quote(name)} {' '.join(meanings)}"
 
 
