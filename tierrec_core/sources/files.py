@@ -43,7 +43,7 @@ _REQUIRED = ("source.columns.user", "source.columns.item", "source.columns.times
 _IDS = ("user_id", "item_id", "session_id")
 _OF_ORDER = ("user_id", "timestamp", "timezone", "event", "channel", "currency")
 _STATUS = "exclude "  # before the names of the columns that say which rows are left out
-_FAULT, _IN_CENTS = "fault", "in cents"
+_FAULT, _MINOR_COLUMN = "fault", "minor units"
 _NO_SESSIONS = ("-1",)  # Amplitude's, of events outside of sessions
 
 
@@ -118,8 +118,8 @@ def mapped_columns(path: Path, source: FilesSource) -> pd.DataFrame:
             columns[column] = reduce(pd.Series.combine_first, others, first)
         elif key in _REQUIRED:
             require_column(frame, " or ".join(names), path, key)
-    in_cents = any(name in frame and name in source.minor_units for name in source.columns.names("value"))
-    columns[_IN_CENTS] = pd.Series(in_cents, frame.index)
+    minor = (name for name in source.columns.names("value") if name in frame and name in source.minor_units)
+    columns[_MINOR_COLUMN] = pd.Series(next(minor, ""), frame.index)
     faults = row_faults(frame, path, source)
     if "time_of_day" in columns:
         columns["timestamp"] = with_time_of_day(
@@ -173,9 +173,10 @@ def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFra
         if name in events:
             column = " or ".join(source.columns.names(name))
             events[name] = number_column(events[name], source, path, column, f"source.columns.{name}")
-    if events.pop(_IN_CENTS).any() and "value" in events:
+    minor = max(events.pop(_MINOR_COLUMN).dropna(), default="")
+    if minor and "value" in events:
         codes = currency_codes(events["currency"]) if "currency" in events else pd.Series(pd.NA, events.index, "string")
-        events["value"] = events["value"] / minor_unit_divisors(codes.fillna((source.currency or "").upper()))
+        events["value"] = events["value"] / minor_unit_divisors(codes.fillna((source.currency or "").upper()), minor)
     if source.currency and "value" in events and "currency" in events:
         currency = source.currency.upper()
         is_other = currency_codes(events["currency"]).fillna(currency) != currency
@@ -320,7 +321,8 @@ def _unique_items(frame: pd.DataFrame, names: Mapping[str, str], source: FilesSo
     if "price" in items:
         price = number_column(items["price"], source, path, names["price"], "source.item_columns.price")
         if names["price"] in source.minor_units:
-            price = price / minor_unit_divisors(pd.Series((source.currency or "").upper(), price.index))
+            codes = pd.Series((source.currency or "").upper(), price.index)
+            price = price / minor_unit_divisors(codes, names["price"])
         items["price"] = price.where(np.isfinite(price.to_numpy("float64", na_value=np.nan)))
     items = items.groupby("item_id", sort=False, as_index=False).first()
     category = items["category"].astype("string") if "category" in items else pd.NA

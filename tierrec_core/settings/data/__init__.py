@@ -103,7 +103,8 @@ class FilesSource(TableFormat, _AnySource):
     formats: by path or glob, in which of the settings of TableFormat a file differs from those of the source
     unit_price: whether value is the price of one piece, to be multiplied by quantity
     currency: of the values that count, such as EUR; those of another one in columns.currency are left empty
-    minor_units: columns of values and prices in cents, which are divided by 100, but in currencies that have none
+    minor_units: columns of values and prices in cents, which are divided by 100, but in currencies that have none; and
+        in micros, by name (price_micros), which are divided by 1,000,000
     order_lines: whether the first line of a session alone names its user and time, and perhaps the session itself, as
         in exports of orders
     daily_sessions: whether the numbers of sessions start again each day, as those of receipts do
