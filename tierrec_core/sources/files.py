@@ -13,6 +13,7 @@ from tierrec_core.base.ids import text_ids
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings.data import ColumnMap, FilesSource
 from tierrec_core.sources.file_columns import (
+    RETURNED,
     is_excluded,
     mostly,
     number_column,
@@ -21,6 +22,7 @@ from tierrec_core.sources.file_columns import (
     require_column,
     row_faults,
     time_pattern,
+    without_returned,
 )
 from tierrec_core.sources.frames import SourceFrames, event_of_file, name_guests
 from tierrec_core.sources.input_files.deliveries import local_days, read_deliveries, without_replaced
@@ -142,7 +144,8 @@ def _mapped_names(source: FilesSource) -> dict[str, tuple[tuple[str, ...], str]]
         _CONTRACT_NAMES.get(field, field): (source.columns.names(field), f"source.columns.{field}")
         for field in ColumnMap.model_fields
     }
-    return fields | {f"{_STATUS}{name}": ((name,), "source.exclude") for name in source.exclude}
+    further = {f"{_STATUS}{name}": ((name,), "source.exclude") for name in source.exclude}
+    return fields | further | {f"{RETURNED}{name}": ((name,), "source.returned") for name in source.returned}
 
 
 def _require_optional(parts: Mapping[Path, pd.DataFrame], source: FilesSource, fresh: Sequence[Path]) -> None:
@@ -173,6 +176,7 @@ def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFra
         if name in events:
             column = " or ".join(source.columns.names(name))
             events[name] = number_column(events[name], source, path, column, f"source.columns.{name}")
+    events = without_returned(events, source, path)
     minor = max(events.pop(_MINOR_COLUMN).dropna(), default="")
     if minor and "value" in events:
         codes = currency_codes(events["currency"]) if "currency" in events else pd.Series(pd.NA, events.index, "string")

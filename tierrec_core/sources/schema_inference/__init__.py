@@ -13,7 +13,7 @@ from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources.file_head import FileHead
 from tierrec_core.sources.frames import event_of_file
 from tierrec_core.sources.numbers import parse_numbers
-from tierrec_core.sources.schema_inference.columns.roles import Guess
+from tierrec_core.sources.schema_inference.columns.roles import Guess, describe_content
 from tierrec_core.sources.schema_inference.default_settings import default_sections
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import catalogue_attributes, other_ids
@@ -78,10 +78,11 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     guesses = [_format_guess(preview, inputs.use(preview)) for preview in inputs.previews]
     guesses += [guess for columns in roles for guess in columns.values()]
     guesses += [*row_events, *(fact for fact in facts if fact), *minor]
+    guesses += [Guess("returned", name, f"of {describe_content(first.preview, name)}") for name in first.returned]
     guesses += [zone] if (zone := assumed_zone(logs, given.timezone)) else []
     guesses += [*describe_exclusions(previews, exclude), *_other_names(logs), *horizons]
     guesses += _unused_numbers(
-        logs[0], {guess.value for columns in roles for guess in columns.values()} | exclude.keys()
+        logs[0], {guess.value for columns in roles for guess in columns.values()} | exclude.keys() | set(first.returned)
     )
     warnings = *_unused(inputs), *unknown_later_files(row_events), *find_oddities(logs[0], catalogue, given, names)
     return Proposal({"source": source, **sections}, tuple(guesses), warnings)

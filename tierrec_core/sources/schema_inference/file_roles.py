@@ -28,7 +28,7 @@ from tierrec_core.sources.schema_inference.columns.roles import (
     overlap,
 )
 from tierrec_core.sources.schema_inference.columns.times import find_time_column
-from tierrec_core.sources.schema_inference.order_lines import carry_down, order_columns, several_items
+from tierrec_core.sources.schema_inference.order_lines import carry_down, order_columns, returned_columns, several_items
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.units.times_of_day import find_time_of_day
 from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, plausible_shares
@@ -104,6 +104,11 @@ class LogFile:
         numbers, _ = parse_numbers(self.values("value"), self.preview.form.decimal)
         cells, rows = self.values(role), self.values("value").index[np.isfinite(numbers)]
         return currency_codes(cells[cells.index.isin(rows)])
+
+    @property
+    def returned(self) -> list[str]:
+        """The columns of how many pieces of a row came back; none without a column of quantities."""
+        return returned_columns(self.preview, self.roles["quantity"].value) if "quantity" in self.roles else []
 
     @property
     def event_names(self) -> pd.Series:
@@ -274,6 +279,7 @@ def _infer_roles(
     infer("event", lambda: find_event_column(preview, assigned | carried, events))
     infer("user", lambda: find_by_name("user", preview, assigned))
     numbered = line_numbers(preview.sample, time, roles["user"].value if "user" in roles else None)
+    numbered |= set(returned_columns(preview, None))
     for role in ("item", *_FURTHER):
         left_out = (carried if role in _OF_LINE else frozenset()) | (numbered if role in _NUMBERED else frozenset())
         infer(role, partial(find_by_name, role, preview, assigned | left_out))

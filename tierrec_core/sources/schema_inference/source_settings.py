@@ -89,6 +89,7 @@ def source_settings(
         },
         "guests": list(given.guests),
         **{fact.place.split()[-1]: _BOOLEANS.get(fact.value, fact.value) for fact in facts if fact},
+        "returned": log.returned,
         "minor_units": list(minor),
         "order_lines": log.has_order_lines or None,
         "exclude": {column: list(values) for column, values in exclude.items()},

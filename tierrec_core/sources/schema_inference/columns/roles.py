@@ -26,6 +26,7 @@ _FLAGS = {
     "daily_sessions": "source.daily_sessions",
     "default_event": "--default-event",
     "file_events ...": "source.file_events",
+    "returned": "source.returned",
     "unused": "source.columns, source.item_columns",
     "exclude ...": "--exclude COLUMN=VALUE, '' for none",
     "file ...": "--separator, --quote, --encoding, --decimal, --explode",

@@ -21,6 +21,7 @@ from tierrec_core.sources.schema_inference.event_names import (
     plain,
     words,
 )
+from tierrec_core.sources.schema_inference.order_lines import returned_columns
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.row_kinds.event_kinds import marks_returns
 from tierrec_core.sources.schema_inference.row_kinds.product_parts import find_parts
@@ -68,6 +69,7 @@ def find_exclusions(logs: Sequence[tuple[FilePreview, Mapping[str, Guess]]]) -> 
     taken = {guess.value for _, roles in logs for role, guess in roles.items() if role not in _MAY_BE_STATUSES}
     found = dict[str, dict[str, str]]()
     for preview, roles in logs:
+        taken |= set(returned_columns(preview, roles["quantity"].value) if "quantity" in roles else ())
         columns = {name: _no_purchases(preview, roles, name) for name in preview.columns if name not in taken}
         further = (
             _void_columns(preview, taken),

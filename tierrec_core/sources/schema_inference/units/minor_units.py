@@ -1,4 +1,4 @@
-"""Finds the columns of values and prices in cents and micros, by their names and by the objects of payment providers."""
+"""Finds the columns of values and prices in cents and micros, by names and by objects of payment providers."""
 
 import re
 from collections.abc import Sequence
