@@ -37,7 +37,7 @@ from tierrec_core.sources.time_formats import (
     parse_times,
     with_time_of_day,
 )
-from tierrec_core.sources.times.date_orders import date_formats
+from tierrec_core.sources.times.date_orders import check_given_order, date_formats
 from tierrec_core.sources.times.time_zones import known_zone
 
 _CONTRACT_NAMES = {"user": "user_id", "item": "item_id", "session": "session_id"}
@@ -84,7 +84,7 @@ def read_log(
     columns = _log_columns(source, root, tables) | {path: mapped_columns(path, source) for path in deliveries}
     _require_optional(columns, source, fresh)
     parts = {path: _events(part, path, source) for path, part in columns.items()}
-    return dict(zip(parts, _with_times(parts, source), strict=True))
+    return dict(zip(parts, _with_times(parts, source, fresh), strict=True))
 
 
 def _files(pattern: str | None, root: Path, key: str) -> list[Path]:
@@ -224,13 +224,17 @@ def _mapped_events(names: pd.Series, events: Mapping[str, str], path: Path) -> p
     return pd.Series(mapped)
 
 
-def _with_times(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> Iterator[pd.DataFrame]:
+def _with_times(
+    parts: Mapping[Path, pd.DataFrame], source: FilesSource, fresh: Sequence[Path]
+) -> Iterator[pd.DataFrame]:
     """The events of each file with times in UTC; columns of one type have one format in all files, if that parses them.
 
     Whether days or months come first is decided file by file.
     """
     formats = _time_formats({path: part["timestamp"] for path, part in parts.items()}, source)
     for path, part in parts.items():
+        if source.time_format and source.time_format == time_pattern(path, source):
+            check_given_order(path, part["timestamp"], source.time_format, is_fresh=path in fresh)
         part = part.assign(timestamp=_times(part["timestamp"], formats[path], source, path, part.get("timezone")))
         if source.daily_sessions and "session_id" in part:
             day = local_days(part, source.timezone).dt.strftime("%Y-%m-%d ").astype("string")
@@ -246,7 +250,7 @@ def _time_formats(columns: Mapping[Path, pd.Series], source: FilesSource) -> dic
         same = {path: column for path, column in open_columns.items() if column.dtype == dtype}
         common = detect_time_format(pd.concat(same.values(), ignore_index=True), source.timestamp_unit)
         own = date_formats(same, common) if common.unit is None else {}
-        found |= dict.fromkeys(same, common) | {path: time_format for path, (time_format, _) in own.items()}
+        found |= dict.fromkeys(same, common) | {path: dates.time_format for path, dates in own.items()}
     return found | given
 
 
@@ -261,7 +265,8 @@ def _times(
     times = parse_times(values, time_format, source.timezone, zones)
     if time_pattern(path, source) is None and mostly(values.notna() & ~times.between(*PLAUSIBLE_TIMES), values):
         time_format, times = _own_times(values, time_format, times, source, zones)
-    remedy = "correct it or source.columns.timestamp" + (", source.timestamp_unit" if time_format.unit else "")
+    settings = {"source.timestamp_unit": time_format.unit, "source.time_format": time_pattern(path, source)}
+    remedy = ", ".join(["correct it or source.columns.timestamp", *(key for key, value in settings.items() if value)])
     wanted = f"is not a time (most rows: {time_format.name}); {remedy}"
     reject_most(values, values.notna() & times.isna(), path, column, wanted)
     return times

@@ -84,7 +84,13 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     guesses += _unused_numbers(
         logs[0], {guess.value for columns in roles for guess in columns.values()} | exclude.keys() | set(first.returned)
     )
-    warnings = *_unused(inputs), *unknown_later_files(row_events), *find_oddities(logs[0], catalogue, given, names)
+    assumed = [log.assumption for log in logs if log.assumption]
+    warnings = (
+        *_unused(inputs),
+        *unknown_later_files(row_events),
+        *assumed,
+        *find_oddities(logs[0], catalogue, given, names),
+    )
     return Proposal({"source": source, **sections}, tuple(guesses), warnings)
 
 

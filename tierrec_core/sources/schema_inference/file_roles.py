@@ -32,7 +32,7 @@ from tierrec_core.sources.schema_inference.order_lines import carry_down, order_
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.units.times_of_day import find_time_of_day
 from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, plausible_shares
-from tierrec_core.sources.times.date_orders import date_formats
+from tierrec_core.sources.times.date_orders import DateFormat, date_formats
 
 _OPTIONS = {"user": "user_column", "item": "item_column", "timestamp": "time_column", "event": "event_column"}
 _FLAGS = {role: "--" + option.replace("_", "-") for role, option in _OPTIONS.items()}
@@ -88,12 +88,16 @@ class InferenceOverrides(Params):
 
 @dataclass(frozen=True)
 class LogFile:
-    """A file with a column of users, of items and of times. has_order_lines: see FilesSource.order_lines"""
+    """A file with a column of users, of items and of times.
+
+    has_order_lines: see FilesSource.order_lines; assumption: a warning where nothing shows how dates are written
+    """
 
     preview: FilePreview
     roles: dict[str, Guess]
     time_format: TimeFormat
     has_order_lines: bool = False
+    assumption: str = ""
 
     def values(self, role: str) -> pd.Series:
         """The sampled values of the column that has this role; none if there is no such column."""
@@ -175,17 +179,17 @@ def _with_time_formats(logs: list[LogFile]) -> list[LogFile]:
     common = detect_time_format(pd.concat(times.values(), ignore_index=True))
     logs = [log.with_time_format(common) if log.preview.path in times and len(logs) > 1 else log for log in logs]
     own = date_formats(times, common) if common.unit is None else {}
-    return [
-        log.with_time_evidence(*own[path])
-        if (path := log.preview.path) in own and _is_news(log, own[path][0], logs)
-        else log
-        for log in logs
-    ]
+    return [_with_dates(log, dates, logs) if (dates := own.get(log.preview.path)) else log for log in logs]
 
 
-def _is_news(log: LogFile, own: TimeFormat, logs: list[LogFile]) -> bool:
-    """Whether the format is not the one that the evidence of a lone file is about."""
-    return len(logs) > 1 or own is not log.time_format
+def _with_dates(log: LogFile, dates: DateFormat, logs: list[LogFile]) -> LogFile:
+    """The log with the format of its dates, which becomes a setting where nothing shows it."""
+    if len(logs) > 1 or dates.time_format is not log.time_format:  # else its evidence is about the lone file
+        log = log.with_time_evidence(dates.time_format, dates.evidence)
+    form = log.preview.form
+    if dates.pattern and "time_of_day" not in log.roles:
+        form = form.model_copy(update={"time_format": dates.pattern})
+    return replace(log, preview=replace(log.preview, form=form), assumption=dates.warning)
 
 
 def _with_currencies(logs: list[LogFile]) -> list[LogFile]:

@@ -73,7 +73,8 @@ def source_settings(
     exclude and minor, the columns in cents: see FilesSource, as the last words of the places of facts
     """
     logs, given = inputs.logs, inputs.given
-    log, form = logs[0], logs[0].preview.form.model_copy(update={"time_format": given.time_format})
+    log, assumed = logs[0], logs[0].preview.time_format if all(log.assumption for log in logs) else None
+    form = log.preview.form.model_copy(update={"time_format": given.time_format or assumed})
     paths = [log.preview.path for log in logs], [table.preview.path for table in inputs.tables]
     block: dict[str, Any] = {
         "kind": "files",
@@ -129,6 +130,7 @@ def _other_formats(common: TableFormat, files: Sequence[LogFile | LookupTable]) 
 def _differences(common: TableFormat, preview: FilePreview) -> dict[str, Any]:
     form, shared = preview.form.model_dump(), common.model_dump()
     names = form if table_kind(preview.path) == "CSV" else ("explode", "time_format")
+    form["time_format"] = form["time_format"] or shared["time_format"]  # a table has no times
     return {name: form[name] for name in names if form[name] != shared[name]}
 
 

@@ -15,6 +15,7 @@ from tierrec_core.sources.time_formats import (
     TimeFormat,
     date_readings,
     detect_time_format,
+    given_time_format,
     parse_times,
     pattern_of,
 )
@@ -42,8 +43,21 @@ _MONTH_NAMES = (
 )
 
 
-def date_formats(columns: Mapping[Path, pd.Series], common: TimeFormat) -> dict[Path, tuple[TimeFormat, str]]:
-    """The format of each file in whose dates a day or a month may come first, and what shows it.
+@dataclass(frozen=True)
+class DateFormat:
+    """The format of a file's dates, and what shows it.
+
+    pattern: of strptime, where nothing shows whether days or months come first; warning: what is assumed then
+    """
+
+    time_format: TimeFormat
+    evidence: str
+    pattern: str = ""
+    warning: str = ""
+
+
+def date_formats(columns: Mapping[Path, pd.Series], common: TimeFormat) -> dict[Path, DateFormat]:
+    """The format of each file in whose dates a day or a month may come first.
 
     What a file's own dates and its name show precedes what other files show; where nothing does, days come first.
     common: the format of all files, for those that it parses. Raises DataError where a file's order stays in doubt.
@@ -55,7 +69,19 @@ def date_formats(columns: Mapping[Path, pd.Series], common: TimeFormat) -> dict[
     return {file.path: _with_others(file, own, others, sure) for file, own in found}
 
 
-def _with_others(file: "_DatedFile", own: "_Order", others: set[str], sure: set[str]) -> tuple[TimeFormat, str]:
+def check_given_order(path: Path, values: pd.Series, pattern: str, *, is_fresh: bool) -> None:
+    """Raise DataError where the dates of a file contradict the order of days and months in the pattern of all files.
+
+    is_fresh: whether it is a new file, of which its period, its steps and its name count, too
+    """
+    given = {"%d": "days", "%m": "months"}.get(pattern[:2])
+    file = _DatedFile.of(path, values, detect_time_format(values)) if given and len(values.dropna()) else None
+    own = file.own_order() if file else _Order()
+    if file and own.order not in ("", given) and (own.is_sure or is_fresh):
+        raise file.question(f"{own.order} first, {own.evidence}, but source.time_format is {pattern!r}")
+
+
+def _with_others(file: "_DatedFile", own: "_Order", others: set[str], sure: set[str]) -> DateFormat:
     """The format of a file by its own order or, where it has none, by that of the others."""
     if own.order and sure and own.order not in sure and file.num_dates < _MIN_DATES:
         raise file.question(f"{own.order} first {own.evidence}, and {_OTHER[own.order]} in the other files")
@@ -63,10 +89,10 @@ def _with_others(file: "_DatedFile", own: "_Order", others: set[str], sure: set[
         raise file.question("other files have both orders, and nothing in this one shows which is its own")
     if not own.order and others:
         own = _Order(next(iter(others)), "as in all files")
-    order = own.order or "days"
-    return file.readings[
-        order
-    ], f"{order} first, {own.evidence or 'by default, as no row shows it; --time-format overrides'}"
+    if own.order:
+        return DateFormat(file.readings[own.order], f"{own.order} first, {own.evidence}")
+    evidence = "days first, by default, as no row shows it; --time-format overrides"
+    return DateFormat(file.readings["days"], evidence, file.assumed_pattern, file.assumption)
 
 
 @dataclass(frozen=True)
@@ -172,12 +198,31 @@ class _DatedFile:
             else ("", "")
         )
 
+    @cached_property
+    def _patterns(self) -> dict[str, str]:
+        """The strptime pattern of the first date in each order."""
+        text = str(self.texts.iloc[0])
+        return {order: pattern_of(text, reading) for order, reading in self.readings.items() if order in _OTHER}
+
+    @property
+    def assumed_pattern(self) -> str:
+        """The pattern with days first, if it parses all that the format does; else empty."""
+        parsed = parse_times(self.texts, given_time_format(self._patterns["days"]), "UTC")
+        return self._patterns["days"] if (parsed.notna() | self.times["days"].isna()).all() else ""
+
+    @property
+    def assumption(self) -> str:
+        """The warning of a file in which nothing shows the order."""
+        return (
+            f"{self.path}: {str(self.texts.iloc[0])!r} may have the day or the month first, and 0% of the rows decide "
+            f"it, as no day of {self.num_dates} is above 12; days are taken to come first\n"
+            f"--time-format '{self._patterns['months']}' says that months do; later files that contradict are refused"
+        )
+
     def question(self, reason: str) -> DataError:
         """The error that asks for the order."""
-        text = str(self.texts.iloc[0])
-        patterns = {order: pattern_of(text, reading) for order, reading in self.readings.items() if order in _OTHER}
         return DataError(
-            f"{self.path}: {text!r} may have the day or the month first: {reason}\n"
-            f"--time-format '{self.path.name}={patterns['days']}' says that days come first in this file, "
-            f"'{self.path.name}={patterns['months']}' that months do (time_format in source.formats)"
+            f"{self.path}: {str(self.texts.iloc[0])!r} may have the day or the month first: {reason}\n"
+            f"--time-format '{self.path.name}={self._patterns['days']}' says that days come first in this file, "
+            f"'{self.path.name}={self._patterns['months']}' that months do (time_format in source.formats)"
         )
