@@ -21,7 +21,8 @@ _NAMES = {
     IGNORE: """session_start session_started first_visit first_open user_engagement scroll login log_in logged_in logout
         log_out sign_up signup signed_up search searched view_search_results view_item_list view_promotion
         select_promotion select_content begin_checkout checkout_started add_payment_info add_shipping_info identify
-        autocapture pageleave app_open app_update app_remove file_download ping heartbeat""",
+        autocapture pageleave app_open app_update app_remove file_download ping heartbeat
+        received_email opened_email clicked_email bounced_email active_on_site subscribed_to_list""",
 }
 
 

@@ -124,8 +124,9 @@ def returned_columns(preview: FilePreview, quantity: str | None) -> list[str]:
     most = pd.Series(parse_numbers(preview.sample[quantity], preview.form.decimal)[0]).abs() if quantity else np.inf
     for name in (name for name in preview.columns if name != quantity and _is_of_returned(name)):
         numbers = pd.Series(parse_numbers(preview.sample[name], preview.form.decimal)[0])
-        if numbers.notna().any() and (numbers.abs().fillna(0) <= most).mean() >= _MIN_AGREEING:
-            found[name] = float(numbers.abs().sum())
+        numbers = numbers.abs().fillna(0)
+        if (numbers == 0).mean() > 1 / 2 and (numbers <= most).mean() >= _MIN_AGREEING:  # else of those that are left
+            found[name] = float(numbers.sum())
     cancelled = [name for name in found if any(map(_CANCELLED.match, words(name)))]
     returned = max((name for name in found if name not in cancelled), key=found.__getitem__, default=None)
     return cancelled + ([returned] if returned else [])

@@ -1,0 +1,74 @@
+"""Column names and cells as in exports of shop systems and in public data sets, each with what is odd about it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tierrec_core.settings import FilesSource, parse
+from tierrec_core.sources.files import read_files
+from tierrec_core.sources.schema_inference import propose_settings
+
+NUM_ROWS, NUM_ITEMS = 360, 30
+
+
+@pytest.fixture(scope="module")
+def lines():
+    """Lines of orders, two each, with the price of a piece and the number of pieces."""
+    rng = np.random.default_rng(11)
+    order, item = np.arange(NUM_ROWS) // 2, rng.permutation(np.arange(NUM_ROWS) % NUM_ITEMS)
+    times = pd.Timestamp("2024-01-05 09:30") + pd.to_timedelta(order * 9, unit="h")
+    prices = np.round(rng.uniform(3, 90, NUM_ITEMS), 2)
+    columns = {"order": order, "user": rng.integers(0, 40, NUM_ROWS // 2)[order], "item": item, "time": times}
+    return pd.DataFrame(columns | {"pieces": rng.integers(1, 4, NUM_ROWS), "price": prices[item]})
+
+
+def read(frame, folder):
+    """The columns that are proposed, and the events that are read."""
+    frame.to_csv(folder / "log.csv", index=False)
+    source = parse(FilesSource, propose_settings([folder / "log.csv"], {}).patch["source"], "tests")
+    return source.columns, read_files(source, folder).events
+
+
+def test_a_year_of_two_digits_behind_the_name_of_a_month(lines, tmp_path):
+    """As eBay writes 05-Jan-24."""
+    written = lines.assign(**{"Sale Date": lines["time"].dt.strftime("%d-%b-%y")}).drop(columns="time")
+    columns, events = read(written, tmp_path)
+    assert columns.timestamp == "Sale Date"
+    assert events["timestamp"].dt.floor("D").dt.tz_localize(None).tolist() == lines["time"].dt.floor("D").tolist()
+
+
+def test_ids_of_two_numbers_with_a_point_are_no_times(lines, tmp_path):
+    """As GA writes user_pseudo_id, beside a user_id of those who logged in."""
+    pseudo = (lines["user"] + 1_234_567_890).astype(str) + "." + (lines["user"] + 1_700_000_000).astype(str)
+    logged_in = lines["user"].where(lines["user"] % 8 == 0)
+    columns, events = read(lines.drop(columns="user").assign(user_pseudo_id=pseudo, user_id=logged_in), tmp_path)
+    assert columns.user == "user_pseudo_id"
+    assert set(events["user_id"]) == set(pseudo)
+
+
+def test_an_amount_of_pieces_is_no_value(lines, tmp_path):
+    """As Ta-Feng calls the pieces AMOUNT."""
+    total = (lines["price"] * lines["pieces"]).round(2)
+    written = lines.drop(columns=["price", "pieces"]).assign(AMOUNT=lines["pieces"], SALES_PRICE=total)
+    _, events = read(written, tmp_path)
+    assert np.isclose(events["value"].sum(), total.sum())
+
+
+def test_a_channel_of_sales_is_no_order(lines, tmp_path):
+    """As H&M has sales_channel_id and no order."""
+    columns, _ = read(lines.drop(columns="order").assign(sales_channel_id=lines["order"] % 2 + 1), tmp_path)
+    assert (columns.channel, columns.session) == ("sales_channel_id", None)
+
+
+def test_the_sum_of_a_line_is_its_value(lines, tmp_path):
+    """As Lightspeed calls the price Retail, and its product with the quantity Subtotal."""
+    written = lines.rename(columns={"price": "Retail", "pieces": "Qty"})
+    columns, _ = read(written.assign(Subtotal=(lines["price"] * lines["pieces"]).round(2)), tmp_path)
+    assert columns.value == "Subtotal"
+
+
+def test_a_quantity_that_is_left_is_no_returned_one(lines, tmp_path):
+    """As WooCommerce's exports have Quantity (- Refund)."""
+    left = lines["pieces"] - (lines["order"] % 9 == 0)
+    _, events = read(lines.rename(columns={"pieces": "Quantity"}).assign(**{"Quantity (- Refund)": left}), tmp_path)
+    assert events["quantity"].sum() == lines["pieces"].sum()
