@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 YES = {"true", "1", "yes", "y", "t", "ja", "j", "oui", "o", "si", "sí", "sì", "sim", "tak", "ano", "да"}
 NO = {"false", "0", "no", "n", "f", "nein", "non", "nee", "não", "nao", "nie", "ne", "нет"}
+CROSS = {"x"}  # yes, where the other cells are empty
 STATUS_NAMES = ("status", "state", "zustand", "zahlung", "stato", "estado", "statut", "stav")  # plain, at a name's end
 IGNORE = "ignore"
 

@@ -13,7 +13,7 @@ from tierrec_core.sources.schema_inference.columns.roles import Guess
 from tierrec_core.sources.schema_inference.event_names import IGNORE, event_word
 from tierrec_core.sources.schema_inference.file_roles import LogFile
 from tierrec_core.sources.schema_inference.row_kinds.file_names import file_event, separating_pattern
-from tierrec_core.sources.schema_inference.row_kinds.flags import refuse_flags
+from tierrec_core.sources.schema_inference.row_kinds.flags import refuse_flags, refuse_label
 
 _OF_OTHERS = (IGNORE, Event.REDEEM)  # a search_id or a coupon_id stands beside any event
 _VAGUE = ("show", "visit", "look", "detail", "seen")  # last_seen is of the user, show_id of a series
@@ -71,6 +71,7 @@ def _row_event(log: LogFile, *, is_alone: bool) -> tuple[str, str]:
         return named.popitem()
     if orders:
         return str(Event.PURCHASE), f"{', '.join(orders)} are those of purchases"
+    refuse_label(log)
     return str(Event.PURCHASE), "nothing says what the rows are, which are taken as purchases"
 
 

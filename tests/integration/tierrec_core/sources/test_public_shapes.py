@@ -29,12 +29,14 @@ def read(frame, folder):
     return source.columns, read_files(source, folder).events
 
 
-def test_a_year_of_two_digits_behind_the_name_of_a_month(lines, tmp_path):
-    """As eBay writes 05-Jan-24."""
-    written = lines.assign(**{"Sale Date": lines["time"].dt.strftime("%d-%b-%y")}).drop(columns="time")
-    columns, events = read(written, tmp_path)
-    assert columns.timestamp == "Sale Date"
-    assert events["timestamp"].dt.floor("D").dt.tz_localize(None).tolist() == lines["time"].dt.floor("D").tolist()
+WRITTEN = {"eBay": ("%d-%b-%y", "D"), "Tianchi": ("%Y-%m-%d %H", "h"), "shops in France": ("%d/%m/%Y %Hh%M", "min")}
+
+
+@pytest.mark.parametrize(("pattern", "unit"), WRITTEN.values(), ids=WRITTEN)
+def test_times_as_some_write_them(pattern, unit, lines, tmp_path):
+    columns, events = read(lines.assign(Sold=lines["time"].dt.strftime(pattern)).drop(columns="time"), tmp_path)
+    assert columns.timestamp == "Sold"
+    assert events["timestamp"].dt.tz_localize(None).tolist() == lines["time"].dt.floor(unit).tolist()
 
 
 def test_ids_of_two_numbers_with_a_point_are_no_times(lines, tmp_path):

@@ -22,6 +22,7 @@ WAYS = {
     "Retoure": ("nein", "ja"),
     "Rückgabe": ("N", "J"),
     "zwrot": ("nie", "tak"),
+    "SHKZG": ("", "X"),
 }
 
 

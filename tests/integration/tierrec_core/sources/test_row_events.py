@@ -220,6 +220,18 @@ def test_a_flag_of_lines_of_orders_is_asked_for_with_the_answer(log, tmp_path):
     assert counts == {"view": 267, "purchase": 133}
 
 
+@pytest.mark.parametrize("values", [[1, 0, 0], ["ja", "nein", "nein"]])
+def test_labels_of_data_sets_are_asked_for_with_the_answer(values, log, tmp_path):
+    labelled = log.assign(label=np.resize(values, NUM_ROWS))
+    yes, no = map(str, values[:2])
+    with pytest.raises(DataError, match=f"--event-column label --event {yes}=purchase --event {no}=view, or "):
+        proposed(tmp_path, log=labelled)
+    _, counts = proposed(tmp_path, {"event_column": "label", "events": {yes: "purchase", no: "view"}}, log=labelled)
+    assert counts == {"purchase": 134, "view": 266}
+    _, counts = proposed(tmp_path, clicks=labelled)
+    assert counts == {"click": NUM_ROWS}
+
+
 @pytest.mark.parametrize("name", ["verified_purchase", "paid", "order_position", "page views of item"])
 def test_other_marks_are_no_flags_of_events(name, log, tmp_path):
     values = log["item"] % 3 if "of item" in name else np.resize([0, 1], NUM_ROWS)

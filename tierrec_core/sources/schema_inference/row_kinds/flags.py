@@ -12,11 +12,12 @@ from tierrec_core.base.errors import DataError
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.columns.names import header_words
 from tierrec_core.sources.schema_inference.columns.roles import Guess, describe_content, is_item_attribute
-from tierrec_core.sources.schema_inference.event_names import NO, YES, flag_event
+from tierrec_core.sources.schema_inference.event_names import NO, YES, flag_event, plain
 from tierrec_core.sources.schema_inference.file_roles import LogFile
 from tierrec_core.sources.schema_inference.row_kinds.file_names import file_event
 
 _TRUTH = dict.fromkeys(YES, "1") | dict.fromkeys(NO, "0")
+_LABELS = {"label", "target", "y", "islabel", "outcome", "response", "positive", "ispositive", "interaction"}
 _MAX_KINDS = 30
 _ORDERS = {"order", "invoice", "receipt", "transaction", "basket", "sale"}
 
@@ -44,6 +45,19 @@ def refuse_flags(log: LogFile) -> None:
         "a row per event, and a column with its name\nwrite a row for each of these cells that is not 0, with "
         f"{kinds} in a further column{_by_one_flag(log, flags)}, or say what all rows are with --default-event"
     )
+
+
+def refuse_label(log: LogFile) -> None:
+    """Raise DataError where a column of yes and no is called as labels of data sets are, which may mean any event."""
+    for name in (name for name in log.preview.columns if plain(name) in _LABELS):
+        if len(counts := _counts(log, name)) > 1 and _is_truth(counts):
+            kinds = log.preview.sample[name].dropna().astype("string").unique()
+            meanings = {kind: "purchase" if kind.lower().removesuffix(".0") in YES else "view" for kind in kinds}
+            flags = " ".join(f"--event {quote(f'{kind}={event}')}" for kind, event in meanings.items())
+            raise DataError(
+                f"{log.preview.path}: {name} says {' or '.join(kinds)} of each row; wanted what these mean\n"
+                f"say it, as in --event-column {quote(name)} {flags}, or say what all rows are with --default-event"
+            )
 
 
 def flag_meaning(column: str, name: str, path: Path) -> str | None:
