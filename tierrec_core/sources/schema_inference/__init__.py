@@ -89,7 +89,7 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
         *_unused(inputs),
         *unknown_later_files(row_events),
         *assumed,
-        *find_oddities(logs[0], catalogue, given, names),
+        *find_oddities(logs, catalogue, given, names),
     )
     return Proposal({"source": source, **sections}, tuple(guesses), warnings)
 

@@ -40,6 +40,7 @@ def test_a_partition_may_have_the_day_of_its_events(log, tmp_path):
         folder.mkdir(parents=True)
         rows.drop(columns="timestamp").to_parquet(folder / "part-0.parquet")
     proposal = propose_settings([tmp_path / "events"], {})
+    assert proposal.warnings == ()
     events = read_files(parse(FilesSource, proposal.patch["source"], "tests"), tmp_path).events
     assert sorted(events["timestamp"]) == sorted(pd.to_datetime(log["timestamp"].str[:7] + "-01", utc=True))
 

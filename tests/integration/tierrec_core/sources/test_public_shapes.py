@@ -74,3 +74,8 @@ def test_a_quantity_that_is_left_is_no_returned_one(lines, tmp_path):
     left = lines["pieces"] - (lines["order"] % 9 == 0)
     _, events = read(lines.rename(columns={"pieces": "Quantity"}).assign(**{"Quantity (- Refund)": left}), tmp_path)
     assert events["quantity"].sum() == lines["pieces"].sum()
+
+
+def test_a_time_that_is_called_as_values_are_is_no_value(lines, tmp_path):
+    lines[["order", "user", "item"]].assign(sold_at=lines["time"]).to_csv(tmp_path / "log.csv", index=False)
+    assert propose_settings([tmp_path / "log.csv"], {}).warnings == ()
