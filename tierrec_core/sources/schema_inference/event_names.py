@@ -17,7 +17,7 @@ _NAMES = {
     "favourite": "fav like liked bookmark save",
     "cart": "addtocart addtobasket addtobag to_cart in_cart atc add product_added added",
     "rating": "rating rate stars",
-    "purchase": """pay transaction checkout sale conversion converted booking booked
+    "purchase": """pay transaction checkout sale conversion converted booking booked sold
         checkout_completed""",
     IGNORE: """session_start session_started first_visit first_open user_engagement scroll login log_in logged_in logout
         log_out sign_up signup signed_up search searched view_search_results view_item_list view_promotion
@@ -38,7 +38,7 @@ _BY_NAME = {plain(name): event for event, names in _NAMES.items() for name in na
 _WORDS = {
     "cart": r"cart|basket|bag|trolley|(einkaufs)?(warenkorb|wagen)|winkelwagen|carrito|cesta|panier|carrello|koszyka?|"
     r"varukorg(en)?|kundvagn(en)?|kosiku?",
-    "favourite": r"wish|wishlist|favou?rite[sd]?|merkzettel|merkliste|wunschliste|favoris?|favoritos?|preferiti|"
+    "favourite": r"wish|wishlist(ed)?|favou?rite[sd]?|merkzettel|merkliste|wunschliste|favoris?|favoritos?|preferiti|"
     r"ulubion\w+|oblibene",
     "add": r"add|added|adding|put|placed|gelegt|legen|hinzu|hinzugefugt|anadir|anadido|agregar|agregado|ajouter|ajoute|"
     r"ajout|aggiungi|aggiunto|dodaj|dodano|lagg|lagt|toegevoegd|toevoegen|pridat|pridano",

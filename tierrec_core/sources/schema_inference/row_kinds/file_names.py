@@ -11,7 +11,8 @@ from tierrec_core.sources.tables import SUFFIX_KINDS
 
 _SETS = {
     "without": "no non not without wo excl excluding ex minus sans ohne sin senza kein keine bez zonder",
-    "cleaned": "removed removal remove deleted dropped excluded stripped filtered cleaned clean entfernt bereinigt",
+    "cleaned": """removed removal remove removes delete deleted drop dropped excluded stripped filtered cleaned clean
+        entfernt bereinigt""",
     "returns": "return returns refund refunds retoure retouren gutschriften rucksendungen remboursements zwroty",
 }
 _WITHOUT, _CLEANED, _RETURNS = (frozenset(text.split()) for text in _SETS.values())
