@@ -184,7 +184,7 @@ def _with_time_formats(logs: list[LogFile]) -> list[LogFile]:
 
 def _with_dates(log: LogFile, dates: DateFormat, logs: list[LogFile]) -> LogFile:
     """The log with the format of its dates, which becomes a setting where nothing shows it."""
-    if len(logs) > 1 or dates.time_format is not log.time_format:  # else its evidence is about the lone file
+    if len(logs) > 1 or dates.warning or dates.time_format is not log.time_format:  # else it is about the lone file
         log = log.with_time_evidence(dates.time_format, dates.evidence)
     form = log.preview.form
     if dates.pattern and "time_of_day" not in log.roles:

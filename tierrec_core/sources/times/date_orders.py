@@ -25,6 +25,7 @@ _MAX_MIXED, _MIN_SURE = 0.05, 0.05
 _MIN_RATIO, _MIN_DATES = 3, 3
 _MIN_SORTED, _MAX_SORTED, _MIN_STEPS = 0.99, 0.9, 5
 _MIN_NAMED, _MAX_NAMED = 0.9, 0.5
+_OF_OTHERS = "as in all files"
 _OTHER = {"days": "months", "months": "days"}
 _YEAR_MONTH = re.compile(r"(?<!\d)(?:(?:19|20)\d\d)[-_. ]?(0[1-9]|1[0-2])(?:[-_. ]?[0-3]\d)?(?!\d)")
 _MONTH_NAMES = (
@@ -88,20 +89,25 @@ def _with_others(file: "_DatedFile", own: "_Order", others: set[str], sure: set[
     if not own.order and len(others) > 1:
         raise file.question("other files have both orders, and nothing in this one shows which is its own")
     if not own.order and others:
-        own = _Order(next(iter(others)), "as in all files")
-    if own.order:
-        return DateFormat(file.readings[own.order], f"{own.order} first, {own.evidence}")
-    evidence = "days first, by default, as no row shows it; --time-format overrides"
-    return DateFormat(file.readings["days"], evidence, file.assumed_pattern, file.assumption)
+        own = _Order(next(iter(others)), _OF_OTHERS)
+    order, is_known = own.order or "days", own.is_sure or own.is_named or (own.order and own.order in sure)
+    evidence = f"{order} first, {own.evidence or 'by default, as no row shows it; --time-format overrides'}"
+    if is_known or own.evidence == _OF_OTHERS:
+        return DateFormat(file.readings[order], evidence)
+    return DateFormat(file.readings[order], evidence, file.pattern(order), file.assumption(order, own.evidence))
 
 
 @dataclass(frozen=True)
 class _Order:
-    """Which of days and months comes first, "" if that is open; how it is seen, and if by dates of one order alone."""
+    """Which of days and months comes first, "" if that is open; how it is seen.
+
+    is_sure: if by dates of one order alone; is_named: if by a month in the file's name
+    """
 
     order: str = ""
     evidence: str = ""
     is_sure: bool = False
+    is_named: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,14 +152,17 @@ class _DatedFile:
         order = max(shares, key=shares.__getitem__)
         if shares[_OTHER[order]] > _MAX_MIXED * sum(shares.values()):
             raise self.question(" and ".join(f"{shares[one]:.1%} of rows can only have {one} first" for one in _OTHER))
-        found = {evidence: one for one, evidence in (self._by_period(), self._by_steps(), self._by_name()) if one}
+        named = self._by_name()
+        found = {evidence: one for one, evidence in (self._by_period(), self._by_steps(), named) if one}
         if shares[order] >= _MIN_SURE or (shares[order] and set(found.values()) <= {order}):
             return _Order(order, f"as {shares[order]:.1%} of rows show", is_sure=True)
         if shares[order]:
             found = {f"{shares[order]:.1%} of rows can only be read so": order} | found
         if len(set(found.values())) > 1:
             raise self.question("; ".join(f"{one} first, as {evidence}" for evidence, one in found.items()))
-        return _Order(next(iter(found.values())), "as " + " and ".join(found)) if found else _Order()
+        if not found:
+            return _Order()
+        return _Order(next(iter(found.values())), "as " + " and ".join(found), is_named=bool(named[0]))
 
     def _by_period(self) -> tuple[str, str]:
         """The order by which the rows span a much shorter period.
@@ -204,19 +213,18 @@ class _DatedFile:
         text = str(self.texts.iloc[0])
         return {order: pattern_of(text, reading) for order, reading in self.readings.items() if order in _OTHER}
 
-    @property
-    def assumed_pattern(self) -> str:
-        """The pattern with days first, if it parses all that the format does; else empty."""
-        parsed = parse_times(self.texts, given_time_format(self._patterns["days"]), "UTC")
-        return self._patterns["days"] if (parsed.notna() | self.times["days"].isna()).all() else ""
+    def pattern(self, order: str) -> str:
+        """The strptime pattern with this order, if it parses all that the format does; else empty."""
+        parsed = parse_times(self.texts, given_time_format(self._patterns[order]), "UTC")
+        return self._patterns[order] if (parsed.notna() | self.times[order].isna()).all() else ""
 
-    @property
-    def assumption(self) -> str:
-        """The warning of a file in which nothing shows the order."""
+    def assumption(self, order: str, evidence: str) -> str:
+        """The warning of a file in which no row shows the order, and what is taken from what."""
         return (
             f"{self.path}: {str(self.texts.iloc[0])!r} may have the day or the month first, and 0% of the rows decide "
-            f"it, as no day of {self.num_dates} is above 12; days are taken to come first\n"
-            f"--time-format '{self._patterns['months']}' says that months do; later files that contradict are refused"
+            f"it, as no day of {self.num_dates} is above 12; {order} are taken to come first{evidence and ', '}"
+            f"{evidence}\n--time-format '{self._patterns[_OTHER[order]]}' says that {_OTHER[order]} do; later files "
+            "that contradict are refused"
         )
 
     def question(self, reason: str) -> DataError:

@@ -132,6 +132,21 @@ def test_what_is_assumed_is_warned_of_and_later_files_that_contradict_are_refuse
         assert [part["timestamp"].tolist() for part in parts.values()] == [truth, moments]
 
 
+def test_what_a_period_decides_is_warned_of_and_what_a_name_or_rows_decide_is_not(tmp_path):
+    days = [f"2024-{month:02}-{day:02}" for month in (1, 2, 3) for day in (2, 5, 9, 12)]
+    truth = written(tmp_path, "log.csv", days, DAYS)
+    proposal = propose_settings([tmp_path / "log.csv"], {})
+    assert "0% of the rows decide it, as no day of 12 is above 12; days are taken" in proposal.warnings[0]
+    assert "as the rows span 71 days so" in proposal.warnings[0]
+    source = parse(FilesSource, proposal.patch["source"], "tests")
+    assert source.time_format == DAYS
+    assert read_files(source, tmp_path).events["timestamp"].tolist() == truth
+    written(tmp_path, "2024-02.csv", FEBRUARY["none above 12"], MONTHS)
+    written(tmp_path, "sure.csv", JANUARY, DAYS)
+    for name in ("2024-02.csv", "sure.csv"):
+        assert propose_settings([tmp_path / name], {}).warnings == ()
+
+
 def test_a_given_order_is_not_doubted_by_a_period(tmp_path):
     """Days of a month that is longer away than it looks; a new match of a glob is refused by its rows alone."""
     truth = written(tmp_path, "a.csv", ["2024-02-01", "2024-03-01", "2024-05-02"], DAYS)

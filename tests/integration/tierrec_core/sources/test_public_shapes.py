@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tierrec_core.base.errors import DataError
 from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources.files import read_files
 from tierrec_core.sources.schema_inference import propose_settings
@@ -79,3 +80,18 @@ def test_a_quantity_that_is_left_is_no_returned_one(lines, tmp_path):
 def test_a_time_that_is_called_as_values_are_is_no_value(lines, tmp_path):
     lines[["order", "user", "item"]].assign(sold_at=lines["time"]).to_csv(tmp_path / "log.csv", index=False)
     assert propose_settings([tmp_path / "log.csv"], {}).warnings == ()
+
+
+def test_who_sells_is_no_user(lines, tmp_path):
+    """As Vend has the cashier as User, beside the code of the customer."""
+    columns, _ = read(lines.rename(columns={"user": "Customer Code"}).assign(User=lines["item"] % 3), tmp_path)
+    assert columns.user == "Customer Code"
+
+
+def test_codes_that_blanks_join_are_no_item(lines, tmp_path):
+    """As MIND lists what was shown and clicked."""
+    shown = [" ".join(f"N{item}-{n % 2}" for n in range(2 + item % 3)) for item in lines["item"]]
+    with pytest.raises(DataError, match="wanted a column of item ids"):
+        read(lines[["user", "time"]].assign(impressions=shown), tmp_path)
+    with pytest.raises(DataError, match="item has several values in a cell such as 'N"):
+        read(lines[["user", "time"]].assign(item=shown), tmp_path)

@@ -48,6 +48,7 @@ _MIN_NUMBERS, _MAX_CODE = 0.95, 4
 _MIN_CONSTANT = 0.9
 _MIN_NUMBERED, _OF_ROW_NUMBER = 0.99, 0.5
 _OF_UNIQUE, _OF_FEW, _OF_NAMES = 0.5, 0.25, 0.8
+_MAX_STAFF, _MIN_OF_STAFF = 10, 200
 _MIN_BLANKS = 2
 _MAX_PIECES, _OF_PIECES = 30, 0.5
 _ID_NUMBER = r"-?\d+(?:\.0)?"
@@ -95,9 +96,10 @@ def find_by_name(role: str, preview: FilePreview, assigned: set[str]) -> Guess |
 
 
 def _user_weight(values: pd.Series) -> float:
-    """As _id_weight; a part of it where most are several words, as the names of people are, who share them."""
+    """As _id_weight; a part of it for names of people, who share them, and for few values, such as those who sell."""
     is_name = values.dropna().astype("string").str.contains(r"\S\s\S").mean() > 1 / 2
-    return _id_weight(values) * (_OF_NAMES if is_name else 1)
+    is_staff = values.nunique() <= _MAX_STAFF and len(values) >= _MIN_OF_STAFF
+    return _id_weight(values) * (_OF_NAMES if is_name else 1) * (_OF_FEW if is_staff else 1)
 
 
 def _amount_weight(role: str, column: str, preview: FilePreview) -> float:
