@@ -86,7 +86,7 @@ def _add(
 ) -> list[str]:
     lines, given, fresh = list[str](), dict[Path, Path](), list[Delivery]()
     for file in files:
-        name = (partition_folders(file) / file.name).as_posix()
+        name = (_telling_folders(file, source) / file.name).as_posix()
         delivery = Delivery(name=name, sha256=_hash(file), replaces=overlap == "replace")
         content = _identity(file, delivery.sha256)
         if content in known and overlap != "replace":  # a later delivery may have replaced its rows
@@ -111,6 +111,14 @@ def _with_names(text: str, given: Mapping[Path, Path]) -> str:
     for path, file in given.items():
         text = text.replace(str(path), str(file))
     return text
+
+
+def _telling_folders(file: Path, source: FilesSource) -> Path:
+    """The folders of a file that say what its rows are: its partitions, or one that a pattern of the source names."""
+    patterns = [pattern for pattern in (*source.file_events, *source.formats) if "/" in pattern]
+    folders = partition_folders(file)
+    is_named = not folders.parts and any(map(file.absolute().match, patterns))
+    return Path(file.absolute().parent.name) if is_named else folders
 
 
 def _identity(file: Path, digest: str) -> tuple[Path, str]:

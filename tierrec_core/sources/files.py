@@ -37,7 +37,7 @@ from tierrec_core.sources.time_formats import (
     parse_times,
     with_time_of_day,
 )
-from tierrec_core.sources.times.date_orders import check_given_order, date_formats
+from tierrec_core.sources.times.date_orders import date_formats, given_order_format
 from tierrec_core.sources.times.time_zones import known_zone
 
 _CONTRACT_NAMES = {"user": "user_id", "item": "item_id", "session": "session_id"}
@@ -231,10 +231,8 @@ def _with_times(
 
     Whether days or months come first is decided file by file.
     """
-    formats = _time_formats({path: part["timestamp"] for path, part in parts.items()}, source)
+    formats = _time_formats({path: part["timestamp"] for path, part in parts.items()}, source, fresh)
     for path, part in parts.items():
-        if source.time_format and source.time_format == time_pattern(path, source):
-            check_given_order(path, part["timestamp"], source.time_format, is_fresh=path in fresh)
         part = part.assign(timestamp=_times(part["timestamp"], formats[path], source, path, part.get("timezone")))
         if source.daily_sessions and "session_id" in part:
             day = local_days(part, source.timezone).dt.strftime("%Y-%m-%d ").astype("string")
@@ -242,8 +240,16 @@ def _with_times(
         yield part
 
 
-def _time_formats(columns: Mapping[Path, pd.Series], source: FilesSource) -> dict[Path, TimeFormat]:
-    given = {path: given_time_format(pattern) for path in columns if (pattern := time_pattern(path, source))}
+def _time_formats(
+    columns: Mapping[Path, pd.Series], source: FilesSource, fresh: Sequence[Path]
+) -> dict[Path, TimeFormat]:
+    patterns = {path: pattern for path in columns if (pattern := time_pattern(path, source))}
+    given = {
+        path: given_order_format(path, columns[path], pattern, is_fresh=path in fresh)
+        if pattern == source.time_format
+        else given_time_format(pattern)
+        for path, pattern in patterns.items()
+    }
     found = dict[Path, TimeFormat]()
     open_columns = {path: column for path, column in columns.items() if path not in given}
     for dtype in {column.dtype for column in open_columns.values()}:

@@ -14,7 +14,7 @@ from tierrec_core.sources.input_files.partitions import are_apart
 
 
 class Delivery(Params):
-    """One file. name: of the file that was given, in the folders of its partitions, if it has some.
+    """One file. name: of the file that was given, in the folders that say what its rows are, such as partitions.
 
     replaces: rows of its days in earlier files do not count
     """
@@ -24,9 +24,9 @@ class Delivery(Params):
     replaces: bool = False
 
     def folder(self, layout: Layout) -> Path:
-        """A folder that is named after the content, and after the partitions, which tell apart files of one content."""
-        partitions = self.name.rpartition("/")[0]
-        known = sha256(f"{partitions} {self.sha256}".encode()).hexdigest() if partitions else self.sha256
+        """A folder that is named after the content, and after the folders of the file, as several may have the same."""
+        folders = self.name.rpartition("/")[0]
+        known = sha256(f"{folders} {self.sha256}".encode()).hexdigest() if folders else self.sha256
         return layout.deliveries / known[:16]
 
     def path(self, layout: Layout) -> Path:

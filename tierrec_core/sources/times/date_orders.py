@@ -70,16 +70,21 @@ def date_formats(columns: Mapping[Path, pd.Series], common: TimeFormat) -> dict[
     return {file.path: _with_others(file, own, others, sure) for file, own in found}
 
 
-def check_given_order(path: Path, values: pd.Series, pattern: str, *, is_fresh: bool) -> None:
-    """Raise DataError where the dates of a file contradict the order of days and months in the pattern of all files.
+def given_order_format(path: Path, values: pd.Series, pattern: str, *, is_fresh: bool) -> TimeFormat:
+    """The format of a file by the pattern of all files, whose order holds for dates with other times of day, too.
 
     is_fresh: whether it is a new file, of which its period, its steps and its name count, too
+    Raises DataError where the dates of the file contradict the order.
     """
-    given = {"%d": "days", "%m": "months"}.get(pattern[:2])
-    file = _DatedFile.of(path, values, detect_time_format(values)) if given and len(values.dropna()) else None
-    own = file.own_order() if file else _Order()
-    if file and own.order not in ("", given) and (own.is_sure or is_fresh):
+    common, order = given_time_format(pattern), {"%d": "days", "%m": "months"}.get(pattern[:2])
+    file = _DatedFile.of(path, values, detect_time_format(values)) if order and len(values.dropna()) else None
+    if file is None or order is None:
+        return common
+    own = file.own_order()
+    if own.order not in ("", order) and (own.is_sure or is_fresh):
         raise file.question(f"{own.order} first, {own.evidence}, but source.time_format is {pattern!r}")
+    is_common = parse_times(file.texts, common, "UTC").notna().mean() > 1 / 2
+    return common if is_common else file.readings[order]
 
 
 def _with_others(file: "_DatedFile", own: "_Order", others: set[str], sure: set[str]) -> DateFormat:

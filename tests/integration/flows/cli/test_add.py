@@ -316,3 +316,11 @@ def test_a_file_of_a_partition_keeps_its_cells(shop: Layout, tmp_path: Path) -> 
     counts = events.groupby([events["timestamp"].dt.day, "channel"]).size()
     assert counts.to_dict() == {(12, "app"): 10, (12, "web"): 20, (13, "web"): 15}
     assert stored(shop) == ["part-0.csv"] * 2
+
+
+def test_a_folder_that_says_what_rows_are_says_it_of_deliveries(shop: Layout, tmp_path: Path) -> None:
+    source = {name: value for name, value in SOURCE.items() if name not in ("columns", "events")}
+    configure(shop.root, source=source | {"file_events": {"clicks/*": "click"}})
+    add(written(tmp_path / "clicks/14.csv", rows(14)))
+    events = read_source(read_settings(shop.params).source, shop.root, 0).events
+    assert events["event"].value_counts().to_dict() == {"purchase": 40, "click": 20}

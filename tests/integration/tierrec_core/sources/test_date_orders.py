@@ -147,6 +147,14 @@ def test_what_a_period_decides_is_warned_of_and_what_a_name_or_rows_decide_is_no
         assert propose_settings([tmp_path / name], {}).warnings == ()
 
 
+def test_an_assumed_order_holds_for_later_files_with_other_times_of_day(tmp_path):
+    written(tmp_path, "log.csv", pd.date_range("2023-02-01", "2024-01-01", freq="MS"), DAYS)
+    source = parse(FilesSource, propose_settings([tmp_path / "log.csv"], {}).patch["source"], "tests")
+    later = tmp_path / "later.csv"
+    moments = written(tmp_path, "later.csv", pd.date_range("2024-02-03 10:15", "2024-02-20"), f"{DAYS} %H:%M")
+    assert read_log(source, tmp_path, [later], [later])[later]["timestamp"].tolist() == moments
+
+
 def test_a_given_order_is_not_doubted_by_a_period(tmp_path):
     """Days of a month that is longer away than it looks; a new match of a glob is refused by its rows alone."""
     truth = written(tmp_path, "a.csv", ["2024-02-01", "2024-03-01", "2024-05-02"], DAYS)
