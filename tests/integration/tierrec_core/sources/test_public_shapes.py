@@ -95,3 +95,14 @@ def test_codes_that_blanks_join_are_no_item(lines, tmp_path):
         read(lines[["user", "time"]].assign(impressions=shown), tmp_path)
     with pytest.raises(DataError, match="item has several values in a cell such as 'N"):
         read(lines[["user", "time"]].assign(item=shown), tmp_path)
+
+
+def test_what_users_did_without_an_item_is_no_table_of_users(lines, tmp_path):
+    """As Diginetica has the views of items in one file, and in another purchases that name none."""
+    views = lines[["order", "user", "item", "time"]]
+    paths = [tmp_path / "views.csv", tmp_path / "purchases.csv"]
+    for path, frame in zip(paths, (views, views.drop(columns="item")), strict=True):
+        frame.to_csv(path, index=False)
+    proposal = propose_settings(paths, {})
+    assert "users_path" not in proposal.patch["source"]
+    assert any("purchases.csv: is not used" in line for line in proposal.warnings)
