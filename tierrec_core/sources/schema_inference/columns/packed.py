@@ -7,7 +7,7 @@ from tierrec_core.sources.schema_inference.preview import FilePreview
 _BRACKETED = r"\[.*\]|\{.*\}"
 _MIN_BRACKETED, _MIN_JOINED, _MIN_MARKS = 0.1, 0.5, 2
 _MARKS = (r";", r"\|", r"\^", r"::")
-_CODES = r"(?=.*[^\W\d_])\S*\d\S*( \S*\d\S*)+"  # as MIND joins N31-1 and N7-0
+_CODES = r"[^\s\d]+\d\S*( [^\s\d]+\d\S*)+"  # as MIND joins N31-1 and N7-0
 _MAX_TEXT = 60
 
 

@@ -33,8 +33,9 @@ def file_event(path: Path) -> tuple[str, str]:
         return (RETURN, found[0]) if not event or word in found else ("", "")
     if undone:
         return IGNORE, undone
-    folder = path.parent.name
-    return (event, word) if event else (canonical_event(folder) or "", folder) if canonical_event(folder) else ("", "")
+    if not event and (of_folder := canonical_event(path.parent.name)):
+        return of_folder, path.parent.name
+    return event, word
 
 
 def separating_pattern(path: Path, events: Mapping[Path, str]) -> str:

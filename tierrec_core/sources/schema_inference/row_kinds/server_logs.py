@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tierrec_core.base.errors import UnreadableFileError
 
-_REQUEST = re.compile(r'\S+ \S+ \S+ \[\d\d/[A-Z][a-z]{2}/\d{4}:[\d:]{8}[^]]*\] "(?:[A-Z]+ (/[^ ?"]*))?')
-_MIN_SHARE, _MAX_LINES, _SHOWN = 0.5, 1000, 80
+_REQUEST = re.compile(r'(?:\S+ )?\S+ \S+ \S+ \[\d\d/[A-Z][a-z]{2}/\d{4}:[\d:]{8}[^]]*\] "(?:[A-Z]+ (/[^ ?"]*))?')
+_MIN_SHARE, _MAX_LINES, _MAX_CHARACTERS, _SHOWN = 0.5, 1000, 2000, 80
 _COMMAND = (
     r"""gzip -dcf {path} | python -c 'import csv, re, sys; found = re.compile(r"(\S+) \S+ \S+ \[([^]]+)\] """
     r"""\"GET {folder}([^ ?/\"]+)[^\"]*\" 200").search; csv.writer(sys.stdout).writerows([("user_id", "timestamp", """
@@ -18,8 +18,8 @@ _COMMAND = (
 
 def refuse_server_log(path: Path, text: str) -> None:
     """Raise UnreadableFileError, with a command that writes a table, for lines of an access log of Apache or nginx."""
-    lines = [line for line in text.splitlines() if line.strip()][:_MAX_LINES]
-    requests = [found for line in lines if (found := _REQUEST.search(line))]
+    lines = [line[:_MAX_CHARACTERS] for line in text.splitlines() if line.strip()][:_MAX_LINES]
+    requests = [found for line in lines if (found := _REQUEST.match(line))]
     if not lines or len(requests) < _MIN_SHARE * len(lines):
         return
     folder = _page_folder([found[1] or "" for found in requests])
