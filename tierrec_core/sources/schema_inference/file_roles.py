@@ -40,7 +40,6 @@ _ESSENTIAL = ("user", "item", "timestamp")
 _MIN_SHARED = 0.1
 _MAX_NO_EVENT = 0.05  # fewer rows without an event are faults, which the data gate reports
 _OF_LINE = ("item", "quantity", "value")
-_NUMBERED = ("item", "session", "quantity")
 _FURTHER = ("session", "quantity", "value", "currency", "channel", "split")
 
 
@@ -283,9 +282,9 @@ def _infer_roles(
     infer("event", lambda: find_event_column(preview, assigned | carried, events))
     infer("user", lambda: find_by_name("user", preview, assigned))
     numbered = line_numbers(preview.sample, time, roles["user"].value if "user" in roles else None)
-    numbered |= set(returned_columns(preview, None))
+    unfit = {"item": numbered, "session": numbered, "quantity": frozenset(returned_columns(preview, None))}
     for role in ("item", *_FURTHER):
-        left_out = (carried if role in _OF_LINE else frozenset()) | (numbered if role in _NUMBERED else frozenset())
+        left_out = (carried if role in _OF_LINE else frozenset()) | unfit.get(role, frozenset())
         infer(role, partial(find_by_name, role, preview, assigned | left_out))
         if role == "session":
             carried |= order_columns(preview, roles) | _ratings_of_items(preview, roles)
