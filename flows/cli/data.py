@@ -44,7 +44,9 @@ def _init(
         bool | None, typer.Option("--unit-price/--line-total", help="Whether values are prices of one piece.")
     ] = None,
     currency: Annotated[str | None, typer.Option(help="Currency of the values that count; '' if there is one.")] = None,
-    minor_units: Annotated[list[str] | None, typer.Option(help="Column of values in cents; '' for none.")] = None,
+    minor_units: Annotated[
+        list[str] | None, typer.Option(help="Column of values in cents or micros; '' for none.")
+    ] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Rows to leave out, as COLUMN=VALUE; '' for none.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the settings and write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Show them as JSON.")] = False,

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from monitoring.data_gate.delivery import check_delivery
 from tierrec_core.base import artifacts
-from tierrec_core.base.contracts import EVENT_NAMES, EVENTS
+from tierrec_core.base.contracts import EVENTS, RETURN
 from tierrec_core.base.errors import (
     ArtifactError,
     DataError,
@@ -25,7 +25,8 @@ from tierrec_core.settings import FilesSource, Settings, ValidateSettings
 from tierrec_core.sources.files import read_log
 from tierrec_core.sources.input_files.deliveries import Delivery, local_days, read_deliveries, without_replaced
 from tierrec_core.sources.input_files.manifest import source_manifest
-from tierrec_core.sources.schema_inference.event_names import event_word
+from tierrec_core.sources.input_files.partitions import are_apart, partition_folders
+from tierrec_core.sources.schema_inference.row_kinds.file_names import file_event
 
 Overlap = Literal["refuse", "replace", "append"]
 _MAX_DAYS = 3  # in the error's message
@@ -48,7 +49,8 @@ def add_deliveries(layout: Layout, settings: Settings, files: Sequence[Path], ov
         with FileLock(layout.deliveries / ".lock"):
             if not read_deliveries(layout):
                 artifacts.write_json([], layout.delivery_list)  # so that a list that is lost later is noticed
-            known = {entry["sha256"]: name for name, entry in source_manifest(source, layout).items()}
+            manifest = source_manifest(source, layout)
+            known = {_identity(layout.root / name, entry["sha256"]): name for name, entry in manifest.items()}
             try:
                 return _add(layout, source, settings.validate_, files, overlap, known)
             finally:
@@ -80,17 +82,19 @@ def _add(
     gate: ValidateSettings,
     files: Sequence[Path],
     overlap: Overlap,
-    known: dict[str, str],
+    known: dict[tuple[Path, str], str],
 ) -> list[str]:
     lines, given, fresh = list[str](), dict[Path, Path](), list[Delivery]()
     for file in files:
-        delivery = Delivery(name=file.name, sha256=_hash(file), replaces=overlap == "replace")
-        if delivery.sha256 in known and overlap != "replace":  # a later delivery may have replaced its rows
-            lines.append(f"{file}: is a part of the source already, as {known[delivery.sha256]}")
+        name = (_telling_folders(file, source) / file.name).as_posix()
+        delivery = Delivery(name=name, sha256=_hash(file), replaces=overlap == "replace")
+        content = _identity(file, delivery.sha256)
+        if content in known and overlap != "replace":  # a later delivery may have replaced its rows
+            lines.append(f"{file}: is a part of the source already, as {known[content]}")
             continue
         _copy(file, delivery, layout)
         fresh.append(delivery)
-        known[delivery.sha256], given[delivery.path(layout)] = str(file), file
+        known[content], given[delivery.path(layout)] = str(file), file
     if not fresh:
         return lines
     try:
@@ -107,6 +111,19 @@ def _with_names(text: str, given: Mapping[Path, Path]) -> str:
     for path, file in given.items():
         text = text.replace(str(path), str(file))
     return text
+
+
+def _telling_folders(file: Path, source: FilesSource) -> Path:
+    """The folders of a file that say what its rows are: its partitions, or one that a pattern of the source names."""
+    patterns = [pattern for pattern in (*source.file_events, *source.formats) if "/" in pattern]
+    folders = partition_folders(file)
+    is_named = not folders.parts and any(map(file.absolute().match, patterns))
+    return Path(file.absolute().parent.name) if is_named else folders
+
+
+def _identity(file: Path, digest: str) -> tuple[Path, str]:
+    """What two files share whose rows are the same: their content, and their partitions."""
+    return partition_folders(file), digest
 
 
 def _hash(file: Path) -> str:
@@ -126,7 +143,7 @@ def _copy(file: Path, delivery: Delivery, layout: Layout) -> None:
 
 def _delete_unlisted(layout: Layout) -> None:
     """Delete files that were refused or replaced, and those of killed calls."""
-    listed = {delivery.path(layout).parent for delivery in read_deliveries(layout)}
+    listed = {delivery.folder(layout) for delivery in read_deliveries(layout)}
     for folder in layout.deliveries.iterdir():
         if folder.is_dir() and not folder.is_symlink() and folder not in listed:
             shutil.rmtree(folder)
@@ -175,8 +192,9 @@ class _Log:
 
     def _check_name(self, path: Path, events: pd.DataFrame) -> None:
         """Raise DataError where a file without a column of events is called after another event than its rows get."""
-        event, word = event_word(path.stem)
-        if self._has_kinds or event not in EVENT_NAMES or event in events["event"].unique():
+        event, word = file_event(path)
+        found = events["event"].mask((events["quantity"] < 0).fillna(False), RETURN)
+        if self._has_kinds or not event or (found == event).any():
             return
         raise DataError(
             f"{path}: {word!r} is in its name, but its rows would be of the event {events['event'].iloc[0]}; say in "
@@ -195,9 +213,11 @@ class _Log:
         earlier = {
             other: part
             for other, part in self._parts.items()
-            if other in counted or not other.is_relative_to(self._layout.deliveries)
+            if (other in counted or not other.is_relative_to(self._layout.deliveries)) and not are_apart(other, path)
         }
         replacing = [other for other, replaces in counted.items() if replaces]
+        if not earlier:
+            return ""
         delivered = pd.concat(without_replaced(earlier, replacing, self._zone), ignore_index=True)
         delivered = EVENTS.conform(delivered, str(path))
         there, here = (local_days(frame, self._zone) for frame in (delivered, events))

@@ -1,6 +1,7 @@
 """Rows and columns of the files of a source, with errors that name the file, the row and the key of params.yaml."""
 
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.tables import ends_cut, read_table, repeats_names
 
 ANY_VALUE = "*"
+RETURNED = "returned "  # before the names of the columns of pieces that came back
 _ZEROS = r"[0\s:./T-]*|false|no"  # also as a date, 0000-00-00
 
 
@@ -85,3 +87,19 @@ def reject_most(values: pd.Series, bad: pd.Series, path: Path, column: str, want
 def mostly(bad: pd.Series, values: pd.Series) -> bool:
     """Whether at least half of the filled cells are bad."""
     return bool(bad.any() and bad.sum() >= values.notna().sum() / 2)
+
+
+def without_returned(events: pd.DataFrame, source: FilesSource, path: Path) -> pd.DataFrame:
+    """The events with the pieces that did not come back, and their part of the value; without those that all did.
+
+    A price of one piece stays as it is.
+    """
+    names = [name for name in source.returned if RETURNED + name in events]
+    counts = [number_column(events.pop(RETURNED + name), source, path, name, "source.returned") for name in names]
+    if not counts or "quantity" not in events:
+        return events
+    returned = reduce(pd.Series.add, (count.abs().fillna(0.0) for count in counts))
+    is_lowered = ((returned > 0) & (events["quantity"] > 0)).fillna(False)
+    share = ((events["quantity"] - returned) / events["quantity"]).clip(0, 1).where(is_lowered, 1.0)
+    lowered = ("quantity",) if source.unit_price else ("quantity", "value")
+    return events.assign(**{name: events[name] * share for name in lowered if name in events})[share > 0]

@@ -13,6 +13,7 @@ from tierrec_core.base.ids import text_ids
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings.data import ColumnMap, FilesSource
 from tierrec_core.sources.file_columns import (
+    RETURNED,
     is_excluded,
     mostly,
     number_column,
@@ -21,6 +22,7 @@ from tierrec_core.sources.file_columns import (
     require_column,
     row_faults,
     time_pattern,
+    without_returned,
 )
 from tierrec_core.sources.frames import SourceFrames, event_of_file, name_guests
 from tierrec_core.sources.input_files.deliveries import local_days, read_deliveries, without_replaced
@@ -35,7 +37,7 @@ from tierrec_core.sources.time_formats import (
     parse_times,
     with_time_of_day,
 )
-from tierrec_core.sources.times.date_orders import date_formats
+from tierrec_core.sources.times.date_orders import date_formats, given_order_format
 from tierrec_core.sources.times.time_zones import known_zone
 
 _CONTRACT_NAMES = {"user": "user_id", "item": "item_id", "session": "session_id"}
@@ -43,7 +45,7 @@ _REQUIRED = ("source.columns.user", "source.columns.item", "source.columns.times
 _IDS = ("user_id", "item_id", "session_id")
 _OF_ORDER = ("user_id", "timestamp", "timezone", "event", "channel", "currency")
 _STATUS = "exclude "  # before the names of the columns that say which rows are left out
-_FAULT, _IN_CENTS = "fault", "in cents"
+_FAULT, _MINOR_COLUMN = "fault", "minor units"
 _NO_SESSIONS = ("-1",)  # Amplitude's, of events outside of sessions
 
 
@@ -82,7 +84,7 @@ def read_log(
     columns = _log_columns(source, root, tables) | {path: mapped_columns(path, source) for path in deliveries}
     _require_optional(columns, source, fresh)
     parts = {path: _events(part, path, source) for path, part in columns.items()}
-    return dict(zip(parts, _with_times(parts, source), strict=True))
+    return dict(zip(parts, _with_times(parts, source, fresh), strict=True))
 
 
 def _files(pattern: str | None, root: Path, key: str) -> list[Path]:
@@ -118,8 +120,8 @@ def mapped_columns(path: Path, source: FilesSource) -> pd.DataFrame:
             columns[column] = reduce(pd.Series.combine_first, others, first)
         elif key in _REQUIRED:
             require_column(frame, " or ".join(names), path, key)
-    in_cents = any(name in frame and name in source.minor_units for name in source.columns.names("value"))
-    columns[_IN_CENTS] = pd.Series(in_cents, frame.index)
+    minor = (name for name in source.columns.names("value") if name in frame and name in source.minor_units)
+    columns[_MINOR_COLUMN] = pd.Series(next(minor, ""), frame.index)
     faults = row_faults(frame, path, source)
     if "time_of_day" in columns:
         columns["timestamp"] = with_time_of_day(
@@ -142,7 +144,8 @@ def _mapped_names(source: FilesSource) -> dict[str, tuple[tuple[str, ...], str]]
         _CONTRACT_NAMES.get(field, field): (source.columns.names(field), f"source.columns.{field}")
         for field in ColumnMap.model_fields
     }
-    return fields | {f"{_STATUS}{name}": ((name,), "source.exclude") for name in source.exclude}
+    further = {f"{_STATUS}{name}": ((name,), "source.exclude") for name in source.exclude}
+    return fields | further | {f"{RETURNED}{name}": ((name,), "source.returned") for name in source.returned}
 
 
 def _require_optional(parts: Mapping[Path, pd.DataFrame], source: FilesSource, fresh: Sequence[Path]) -> None:
@@ -173,9 +176,11 @@ def _events(events: pd.DataFrame, path: Path, source: FilesSource) -> pd.DataFra
         if name in events:
             column = " or ".join(source.columns.names(name))
             events[name] = number_column(events[name], source, path, column, f"source.columns.{name}")
-    if events.pop(_IN_CENTS).any() and "value" in events:
+    events = without_returned(events, source, path)
+    minor = max(events.pop(_MINOR_COLUMN).dropna(), default="")
+    if minor and "value" in events:
         codes = currency_codes(events["currency"]) if "currency" in events else pd.Series(pd.NA, events.index, "string")
-        events["value"] = events["value"] / minor_unit_divisors(codes.fillna((source.currency or "").upper()))
+        events["value"] = events["value"] / minor_unit_divisors(codes.fillna((source.currency or "").upper()), minor)
     if source.currency and "value" in events and "currency" in events:
         currency = source.currency.upper()
         is_other = currency_codes(events["currency"]).fillna(currency) != currency
@@ -219,12 +224,14 @@ def _mapped_events(names: pd.Series, events: Mapping[str, str], path: Path) -> p
     return pd.Series(mapped)
 
 
-def _with_times(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> Iterator[pd.DataFrame]:
+def _with_times(
+    parts: Mapping[Path, pd.DataFrame], source: FilesSource, fresh: Sequence[Path]
+) -> Iterator[pd.DataFrame]:
     """The events of each file with times in UTC; columns of one type have one format in all files, if that parses them.
 
     Whether days or months come first is decided file by file.
     """
-    formats = _time_formats({path: part["timestamp"] for path, part in parts.items()}, source)
+    formats = _time_formats({path: part["timestamp"] for path, part in parts.items()}, source, fresh)
     for path, part in parts.items():
         part = part.assign(timestamp=_times(part["timestamp"], formats[path], source, path, part.get("timezone")))
         if source.daily_sessions and "session_id" in part:
@@ -233,15 +240,23 @@ def _with_times(parts: Mapping[Path, pd.DataFrame], source: FilesSource) -> Iter
         yield part
 
 
-def _time_formats(columns: Mapping[Path, pd.Series], source: FilesSource) -> dict[Path, TimeFormat]:
-    given = {path: given_time_format(pattern) for path in columns if (pattern := time_pattern(path, source))}
+def _time_formats(
+    columns: Mapping[Path, pd.Series], source: FilesSource, fresh: Sequence[Path]
+) -> dict[Path, TimeFormat]:
+    patterns = {path: pattern for path in columns if (pattern := time_pattern(path, source))}
+    given = {
+        path: given_order_format(path, columns[path], pattern, is_fresh=path in fresh)
+        if pattern == source.time_format
+        else given_time_format(pattern)
+        for path, pattern in patterns.items()
+    }
     found = dict[Path, TimeFormat]()
     open_columns = {path: column for path, column in columns.items() if path not in given}
     for dtype in {column.dtype for column in open_columns.values()}:
         same = {path: column for path, column in open_columns.items() if column.dtype == dtype}
         common = detect_time_format(pd.concat(same.values(), ignore_index=True), source.timestamp_unit)
         own = date_formats(same, common) if common.unit is None else {}
-        found |= dict.fromkeys(same, common) | {path: time_format for path, (time_format, _) in own.items()}
+        found |= dict.fromkeys(same, common) | {path: dates.time_format for path, dates in own.items()}
     return found | given
 
 
@@ -256,7 +271,8 @@ def _times(
     times = parse_times(values, time_format, source.timezone, zones)
     if time_pattern(path, source) is None and mostly(values.notna() & ~times.between(*PLAUSIBLE_TIMES), values):
         time_format, times = _own_times(values, time_format, times, source, zones)
-    remedy = "correct it or source.columns.timestamp" + (", source.timestamp_unit" if time_format.unit else "")
+    settings = {"source.timestamp_unit": time_format.unit, "source.time_format": time_pattern(path, source)}
+    remedy = ", ".join(["correct it or source.columns.timestamp", *(key for key, value in settings.items() if value)])
     wanted = f"is not a time (most rows: {time_format.name}); {remedy}"
     reject_most(values, values.notna() & times.isna(), path, column, wanted)
     return times
@@ -320,7 +336,8 @@ def _unique_items(frame: pd.DataFrame, names: Mapping[str, str], source: FilesSo
     if "price" in items:
         price = number_column(items["price"], source, path, names["price"], "source.item_columns.price")
         if names["price"] in source.minor_units:
-            price = price / minor_unit_divisors(pd.Series((source.currency or "").upper(), price.index))
+            codes = pd.Series((source.currency or "").upper(), price.index)
+            price = price / minor_unit_divisors(codes, names["price"])
         items["price"] = price.where(np.isfinite(price.to_numpy("float64", na_value=np.nan)))
     items = items.groupby("item_id", sort=False, as_index=False).first()
     category = items["category"].astype("string") if "category" in items else pd.NA

@@ -20,6 +20,7 @@ _NO_SIGN = re.compile(r"e[+-]?\d+|[\d.,'’()+−–—\s-]")
 _SIGNS = {"€": "EUR", "$": "USD", "US$": "USD", "£": "GBP", "¥": "JPY", "R$": "BRL", "ZŁ": "PLN", "KČ": "CZK"}
 _WHOLE_CODES = "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf"  # of currencies without cents
 _WHOLE_CURRENCIES = frozenset(_WHOLE_CODES.upper().split())
+_MICROS = re.compile(r"(?<![A-Za-z])(micros?(?![a-z])|MICROS?(?![A-Z]))|(?<![A-Z])Micros?(?![a-z])")
 _GROUPED = r"[1-9]\d{0,2}(\.\d{3})+"
 _MIN_GROUPED = 10
 _SAMPLE = 300
@@ -47,8 +48,18 @@ def currency_codes(cells: pd.Series) -> pd.Series:
     return texts.map({text: _SIGNS.get(sign, sign) for text, sign in signs.items() if sign}).astype("string")
 
 
-def minor_unit_divisors(codes: pd.Series) -> pd.Series:
-    """By how much a number of minor units of each currency is divided, [N]: 1 where there are none, else 100."""
+def is_in_micros(column: str) -> bool:
+    """Whether a column is called as one of millionths, such as price_micros, priceAmountMicros and cost.micros."""
+    return _MICROS.search(column) is not None
+
+
+def minor_unit_divisors(codes: pd.Series, column: str) -> pd.Series:
+    """By how much each number of a column of minor units is divided, [N]: 1,000,000 in micros, else 100 or 1.
+
+    codes: of the currency of each number, [N]
+    """
+    if is_in_micros(column):
+        return pd.Series(1e6, codes.index)
     return pd.Series(np.where(codes.fillna("").isin(_WHOLE_CURRENCIES), 1.0, 100.0), codes.index)
 
 

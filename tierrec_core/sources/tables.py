@@ -4,10 +4,8 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
-from itertools import takewhile
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -20,6 +18,7 @@ from tierrec_core.base.contracts import BoolArray, IntArray
 from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat
 from tierrec_core.sources.file_head import MAX_ROW_BYTES, TOO_LONG, FileHead, filled_width, is_cut, numbered
+from tierrec_core.sources.input_files.partitions import partition_cells
 from tierrec_core.sources.json_files import cut_line, json_batches, json_schema
 
 TableKind = Literal["Parquet", "JSON lines", "CSV"]
@@ -29,7 +28,6 @@ SUFFIX_KINDS: dict[str, TableKind] = {
     **dict.fromkeys((".csv", ".tsv", ".txt"), "CSV"),
 }  # by suffix
 _INDEX = "__index_level_"
-_PARTITION, _NO_PARTITION = re.compile(r"[^=]+=[^=]+"), "__HIVE_DEFAULT_PARTITION__"
 _BLOCK = 1000
 _SHOWN = 60
 _NULL_WORDS = r"""- \N NULL null Null (null) <null> <NULL> <NA> None none NONE (none) NaN nan undefined #N/A #NULL! N/A
@@ -116,7 +114,7 @@ def _batches(path: Path, form: TableFormat, columns: Sequence[str] | None = None
         raise UnreadableFileError(f"{path}: is not a file")
     if path.stat().st_size == 0:
         raise EmptyDataError(f"{path}: the file is empty")
-    partitions, wanted = _partitions(path), columns
+    partitions, wanted = partition_cells(path), columns
     columns = None if partitions else columns
     try:
         if table_kind(path) == "CSV":
@@ -134,18 +132,6 @@ def _batches(path: Path, form: TableFormat, columns: Sequence[str] | None = None
         remedy = remedy if table_kind(path) == "JSON lines" else "write it again"
         kind = table_kind(path).replace("CSV", f"{form.encoding} text with {form.separator!r} between cells")
         raise UnreadableFileError(f"{path}: cannot be read as {kind}: {reason}; {remedy}") from error
-
-
-def is_partition(path: Path) -> bool:
-    """Whether a folder is called as a partition of Hive, such as date=2024-01-31."""
-    return path.is_dir() and _PARTITION.fullmatch(path.name) is not None
-
-
-def _partitions(path: Path) -> dict[str, str | None]:
-    """The columns of the partitions in which a file lies, and its value in each."""
-    folders = takewhile(is_partition, path.parents)
-    pairs = [folder.name.partition("=")[::2] for folder in reversed(list(folders))]
-    return {name: None if value == _NO_PARTITION else unquote(value) for name, value in pairs}
 
 
 def _with_partitions(

@@ -59,7 +59,7 @@ _ISO = "try_cast(replace(replace(text, ' +', '+'), ' -', '-') as timestamptz)"
 _EPOCH = "try(make_timestamp(try_cast(round(number * {scale}) as bigint))) at time zone 'UTC'"
 _SERIAL = "try(make_timestamp(try_cast(round((number - 25569) * 86400) as bigint) * 1000000))::timestamptz"
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S")
-_HALF_DAYS = (" %I:%M %p", " %I:%M%p", " %I:%M:%S %p", " %I:%M:%S%p", " %H:%M Uhr", " %H:%M:%S Uhr")
+_HALF_DAYS = (" %I:%M %p", " %I:%M%p", " %I:%M:%S %p", " %I:%M:%S%p", " %H:%M Uhr", " %H:%M:%S Uhr", " %Hh%M")
 _DAYS_FIRST = {f"dates like 31{mark}12{mark}2024": (f"%d{mark}%m{mark}",) for mark in "./-"}
 _MONTHS_FIRST = {f"dates like 12{mark}31{mark}2024": (f"%m{mark}%d{mark}",) for mark in "./-"}
 _YEARS_FIRST = {f"dates like 24{mark}12{mark}31": f"%y{mark}%m{mark}%d" for mark in "./-"}
@@ -102,7 +102,10 @@ TIME_FORMATS = (
     ),
     *(_dates(name, (day + clock for clock in _CLOCKS + _HALF_DAYS)) for name, day in _YEARS_FIRST.items()),
     *(
-        _dates(f"dates like 2024{mark}12{mark}31 01:00 PM", (f"%Y{mark}%m{mark}%d{clock}" for clock in _HALF_DAYS))
+        _dates(
+            f"dates like 2024{mark}12{mark}31 01:00 PM",
+            (f"%Y{mark}%m{mark}%d{clock}" for clock in (*_HALF_DAYS, " %H")),
+        )
         for mark in "-/"
     ),
     _dates("dates like 31/Dec/2024:13:00:00 +0000", ("%d/%b/%Y:%H:%M:%S %z",)),

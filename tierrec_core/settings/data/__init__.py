@@ -102,8 +102,11 @@ class FilesSource(TableFormat, _AnySource):
     timezone: of timestamps without an offset
     formats: by path or glob, in which of the settings of TableFormat a file differs from those of the source
     unit_price: whether value is the price of one piece, to be multiplied by quantity
+    returned: columns with the number of a row's pieces that came back or were cancelled, by which its quantity and
+        value are lowered; a row without any left is dropped
     currency: of the values that count, such as EUR; those of another one in columns.currency are left empty
-    minor_units: columns of values and prices in cents, which are divided by 100, but in currencies that have none
+    minor_units: columns of values and prices in cents, which are divided by 100, but in currencies that have none; and
+        in micros, by name (price_micros), which are divided by 1,000,000
     order_lines: whether the first line of a session alone names its user and time, and perhaps the session itself, as
         in exports of orders
     daily_sessions: whether the numbers of sessions start again each day, as those of receipts do
@@ -119,6 +122,7 @@ class FilesSource(TableFormat, _AnySource):
     default_event: str = "purchase"
     file_events: dict[str, str] = Field(default={})
     unit_price: bool = False
+    returned: tuple[str, ...] = ()
     currency: str | None = None
     minor_units: tuple[str, ...] = ()
     order_lines: bool = False

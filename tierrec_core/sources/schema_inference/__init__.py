@@ -13,14 +13,14 @@ from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources.file_head import FileHead
 from tierrec_core.sources.frames import event_of_file
 from tierrec_core.sources.numbers import parse_numbers
-from tierrec_core.sources.schema_inference.columns.roles import Guess
+from tierrec_core.sources.schema_inference.columns.roles import Guess, describe_content
 from tierrec_core.sources.schema_inference.default_settings import default_sections
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import catalogue_attributes, other_ids
 from tierrec_core.sources.schema_inference.oddities import find_oddities
 from tierrec_core.sources.schema_inference.order_lines import daily_sessions, main_currency, unit_price
 from tierrec_core.sources.schema_inference.preview import FilePreview
-from tierrec_core.sources.schema_inference.row_events import default_events
+from tierrec_core.sources.schema_inference.row_events import default_events, unknown_later_files
 from tierrec_core.sources.schema_inference.row_kinds.event_kinds import event_meanings
 from tierrec_core.sources.schema_inference.row_kinds.exclusions import describe_exclusions, find_exclusions
 from tierrec_core.sources.schema_inference.source_settings import InferredFiles, source_settings
@@ -78,12 +78,19 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     guesses = [_format_guess(preview, inputs.use(preview)) for preview in inputs.previews]
     guesses += [guess for columns in roles for guess in columns.values()]
     guesses += [*row_events, *(fact for fact in facts if fact), *minor]
+    guesses += [Guess("returned", name, f"of {describe_content(first.preview, name)}") for name in first.returned]
     guesses += [zone] if (zone := assumed_zone(logs, given.timezone)) else []
     guesses += [*describe_exclusions(previews, exclude), *_other_names(logs), *horizons]
     guesses += _unused_numbers(
-        logs[0], {guess.value for columns in roles for guess in columns.values()} | exclude.keys()
+        logs[0], {guess.value for columns in roles for guess in columns.values()} | exclude.keys() | set(first.returned)
     )
-    warnings = *_unused(inputs), *find_oddities(logs[0], catalogue, given, names)
+    assumed = [log.assumption for log in logs if log.assumption]
+    warnings = (
+        *_unused(inputs),
+        *unknown_later_files(row_events),
+        *assumed,
+        *find_oddities(logs, catalogue, given, names),
+    )
     return Proposal({"source": source, **sections}, tuple(guesses), warnings)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 YES = {"true", "1", "yes", "y", "t", "ja", "j", "oui", "o", "si", "sí", "sì", "sim", "tak", "ano", "да"}
 NO = {"false", "0", "no", "n", "f", "nein", "non", "nee", "não", "nao", "nie", "ne", "нет"}
+CROSS = {"x"}  # yes, where the other cells are empty
 STATUS_NAMES = ("status", "state", "zustand", "zahlung", "stato", "estado", "statut", "stav")  # plain, at a name's end
 IGNORE = "ignore"
 
@@ -16,11 +17,13 @@ _NAMES = {
     "favourite": "fav like liked bookmark save",
     "cart": "addtocart addtobasket addtobag to_cart in_cart atc add product_added added",
     "rating": "rating rate stars",
-    "purchase": "pay transaction checkout sale conversion checkout_completed",
+    "purchase": """pay transaction checkout sale conversion converted booking booked sold
+        checkout_completed""",
     IGNORE: """session_start session_started first_visit first_open user_engagement scroll login log_in logged_in logout
         log_out sign_up signup signed_up search searched view_search_results view_item_list view_promotion
         select_promotion select_content begin_checkout checkout_started add_payment_info add_shipping_info identify
-        autocapture pageleave app_open app_update app_remove file_download ping heartbeat""",
+        autocapture pageleave app_open app_update app_remove file_download ping heartbeat
+        received_email opened_email clicked_email bounced_email active_on_site subscribed_to_list""",
 }
 
 
@@ -35,7 +38,7 @@ _BY_NAME = {plain(name): event for event, names in _NAMES.items() for name in na
 _WORDS = {
     "cart": r"cart|basket|bag|trolley|(einkaufs)?(warenkorb|wagen)|winkelwagen|carrito|cesta|panier|carrello|koszyka?|"
     r"varukorg(en)?|kundvagn(en)?|kosiku?",
-    "favourite": r"wish|wishlist|favou?rite[sd]?|merkzettel|merkliste|wunschliste|favoris?|favoritos?|preferiti|"
+    "favourite": r"wish|wishlist(ed)?|favou?rite[sd]?|merkzettel|merkliste|wunschliste|favoris?|favoritos?|preferiti|"
     r"ulubion\w+|oblibene",
     "add": r"add|added|adding|put|placed|gelegt|legen|hinzu|hinzugefugt|anadir|anadido|agregar|agregado|ajouter|ajoute|"
     r"ajout|aggiungi|aggiunto|dodaj|dodano|lagg|lagt|toegevoegd|toevoegen|pridat|pridano",
@@ -132,9 +135,14 @@ def words(name: str) -> list[str]:
 
 def _kind(word: str) -> str:
     """The kind of _WORDS, or `ignore`, or an unknown word itself."""
-    if _UNDONE.fullmatch(word):
+    if is_undone(word):
         return IGNORE
     return next((kind for kind, pattern in _WORDS.items() if re.fullmatch(pattern, word)), word)
+
+
+def is_undone(word: str) -> bool:
+    """Whether a word is of events that are taken back, such as removed and cancelled."""
+    return _UNDONE.fullmatch(word) is not None
 
 
 def is_void(text: str) -> bool:

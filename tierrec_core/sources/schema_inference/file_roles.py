@@ -15,6 +15,7 @@ from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.settings import Params, TableFormat
 from tierrec_core.sources.numbers import currency_codes, parse_numbers
 from tierrec_core.sources.schema_inference.columns.ids import find_item_column, find_user_column
+from tierrec_core.sources.schema_inference.columns.line_numbers import line_numbers
 from tierrec_core.sources.schema_inference.columns.names import is_rating_name
 from tierrec_core.sources.schema_inference.columns.packed import describe_packed, packed_cell
 from tierrec_core.sources.schema_inference.columns.roles import (
@@ -27,11 +28,11 @@ from tierrec_core.sources.schema_inference.columns.roles import (
     overlap,
 )
 from tierrec_core.sources.schema_inference.columns.times import find_time_column
-from tierrec_core.sources.schema_inference.order_lines import carry_down, order_columns, several_items
+from tierrec_core.sources.schema_inference.order_lines import carry_down, order_columns, returned_columns, several_items
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.units.times_of_day import find_time_of_day
 from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, plausible_shares
-from tierrec_core.sources.times.date_orders import date_formats
+from tierrec_core.sources.times.date_orders import DateFormat, date_formats
 
 _OPTIONS = {"user": "user_column", "item": "item_column", "timestamp": "time_column", "event": "event_column"}
 _FLAGS = {role: "--" + option.replace("_", "-") for role, option in _OPTIONS.items()}
@@ -86,12 +87,16 @@ class InferenceOverrides(Params):
 
 @dataclass(frozen=True)
 class LogFile:
-    """A file with a column of users, of items and of times. has_order_lines: see FilesSource.order_lines"""
+    """A file with a column of users, of items and of times.
+
+    has_order_lines: see FilesSource.order_lines; assumption: a warning where nothing shows how dates are written
+    """
 
     preview: FilePreview
     roles: dict[str, Guess]
     time_format: TimeFormat
     has_order_lines: bool = False
+    assumption: str = ""
 
     def values(self, role: str) -> pd.Series:
         """The sampled values of the column that has this role; none if there is no such column."""
@@ -102,6 +107,11 @@ class LogFile:
         numbers, _ = parse_numbers(self.values("value"), self.preview.form.decimal)
         cells, rows = self.values(role), self.values("value").index[np.isfinite(numbers)]
         return currency_codes(cells[cells.index.isin(rows)])
+
+    @property
+    def returned(self) -> list[str]:
+        """The columns of how many pieces of a row came back; none without a column of quantities."""
+        return returned_columns(self.preview, self.roles["quantity"].value) if "quantity" in self.roles else []
 
     @property
     def event_names(self) -> pd.Series:
@@ -168,17 +178,17 @@ def _with_time_formats(logs: list[LogFile]) -> list[LogFile]:
     common = detect_time_format(pd.concat(times.values(), ignore_index=True))
     logs = [log.with_time_format(common) if log.preview.path in times and len(logs) > 1 else log for log in logs]
     own = date_formats(times, common) if common.unit is None else {}
-    return [
-        log.with_time_evidence(*own[path])
-        if (path := log.preview.path) in own and _is_news(log, own[path][0], logs)
-        else log
-        for log in logs
-    ]
+    return [_with_dates(log, dates, logs) if (dates := own.get(log.preview.path)) else log for log in logs]
 
 
-def _is_news(log: LogFile, own: TimeFormat, logs: list[LogFile]) -> bool:
-    """Whether the format is not the one that the evidence of a lone file is about."""
-    return len(logs) > 1 or own is not log.time_format
+def _with_dates(log: LogFile, dates: DateFormat, logs: list[LogFile]) -> LogFile:
+    """The log with the format of its dates, which becomes a setting where nothing shows it."""
+    if len(logs) > 1 or dates.warning or dates.time_format is not log.time_format:  # else it is about the lone file
+        log = log.with_time_evidence(dates.time_format, dates.evidence)
+    form = log.preview.form
+    if dates.pattern and "time_of_day" not in log.roles:
+        form = form.model_copy(update={"time_format": dates.pattern})
+    return replace(log, preview=replace(log.preview, form=form), assumption=dates.warning)
 
 
 def _with_currencies(logs: list[LogFile]) -> list[LogFile]:
@@ -268,14 +278,20 @@ def _infer_roles(
             roles[role] = guess
             assigned.add(guess.value)
 
+    time = roles["timestamp"].value
     infer("event", lambda: find_event_column(preview, assigned | carried, events))
-    for role in ("user", "item", *_FURTHER):
-        infer(role, partial(find_by_name, role, preview, assigned | (carried if role in _OF_LINE else frozenset())))
+    infer("user", lambda: find_by_name("user", preview, assigned))
+    numbered = line_numbers(preview.sample, time, roles["user"].value if "user" in roles else None)
+    unfit = {"item": numbered, "session": numbered, "quantity": frozenset(returned_columns(preview, None))}
+    for role in ("item", *_FURTHER):
+        left_out = (carried if role in _OF_LINE else frozenset()) | unfit.get(role, frozenset())
+        infer(role, partial(find_by_name, role, preview, assigned | left_out))
         if role == "session":
             carried |= order_columns(preview, roles) | _ratings_of_items(preview, roles)
-    infer("user", lambda: find_user_column(preview, roles["timestamp"].value, time_format, assigned))
+    infer("user", lambda: find_user_column(preview, time, time_format, assigned | numbered))
     if "user" in roles:
-        infer("item", lambda: find_item_column(preview, roles["user"].value, assigned))
+        infer("item", lambda: find_item_column(preview, roles["user"].value, assigned | numbered))
+    infer("item", lambda: find_by_name("item", preview, assigned | carried))
 
 
 def _ratings_of_items(preview: FilePreview, roles: Mapping[str, Guess]) -> frozenset[str]:

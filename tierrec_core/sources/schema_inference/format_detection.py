@@ -13,6 +13,7 @@ from tierrec_core.settings import TableFormat, parse
 from tierrec_core.sources.file_head import FileHead, filled_width, read_head_text
 from tierrec_core.sources.json_files import ROW_KEYS
 from tierrec_core.sources.numbers import detect_decimal
+from tierrec_core.sources.schema_inference.row_kinds.server_logs import refuse_server_log
 from tierrec_core.sources.schema_inference.text_encoding import detect_encoding
 from tierrec_core.sources.tables import ITEM_ID, list_columns, sample_table, table_kind
 
@@ -65,14 +66,15 @@ def _detected(path: Path, given: Mapping[str, str]) -> TableFormat:
         return form if "explode" in given else form.model_copy(update={"explode": _item_lists(path)})
     if "encoding" not in given:
         form = form.model_copy(update={"encoding": detect_encoding(path)})
-    head = read_head_text(path, form.encoding)[1]
-    if _ESCAPED.search(head):
+    text = read_head_text(path, form.encoding)[1]
+    refuse_server_log(path, text)
+    if _ESCAPED.search(text):
         form = form.model_copy(update={"escape": "\\"})
     if "separator" not in given:
-        separators = [text for text in _SEPARATORS if text in head or text == _SEPARATORS[0]]
-        heads = [FileHead.read(path, form.model_copy(update={"separator": text})) for text in separators]
+        separators = [mark for mark in _SEPARATORS if mark in text or mark == _SEPARATORS[0]]
+        heads = [FileHead.read(path, form.model_copy(update={"separator": mark})) for mark in separators]
         best = max(heads, key=_fit)
-        if (len(best.names) == 1 or not _fit(best)[0]) and _is_aligned(head):
+        if (len(best.names) == 1 or not _fit(best)[0]) and _is_aligned(text):
             raise UnreadableFileError(
                 f"{path}: has columns of fixed width, aligned by blanks, and cells that are empty or have blanks; "
                 'wanted a separator between the cells\nwrite it again: python -c "import pandas; '

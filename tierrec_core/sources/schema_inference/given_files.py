@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Self
 
 from tierrec_core.base.errors import DataError, UnreadableFileError
+from tierrec_core.sources.input_files.partitions import is_partition
 from tierrec_core.sources.input_files.patterns import LOCK, match_files
-from tierrec_core.sources.tables import SUFFIX_KINDS, is_partition
+from tierrec_core.sources.tables import SUFFIX_KINDS
 
 _ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz")
 _MAX_SHOWN = 5

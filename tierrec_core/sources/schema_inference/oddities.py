@@ -2,9 +2,10 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from tierrec_core.base.ids import text_ids
 from tierrec_core.sources.file_columns import ANY_VALUE
@@ -27,16 +28,20 @@ _MAX_SHOWN, _MAX_TEXT = 5, 60
 
 
 def find_oddities(
-    log: LogFile, catalogue: LookupTable | None, given: InferenceOverrides, names: Mapping[str, Guess]
+    logs: Sequence[LogFile], catalogue: LookupTable | None, given: InferenceOverrides, names: Mapping[str, Guess]
 ) -> Iterator[str]:
-    """A sentence on each oddity in the sampled rows, with the share of rows and what to do. names: of events"""
+    """A sentence on each oddity in the sampled rows of the first log, with the share of rows and what to do.
+
+    names: of events
+    """
+    log = logs[0]
     if given.encoding is None:
         for preview in {table.preview.path: table.preview for table in (log, catalogue) if table}.values():
             yield from _doubtful_encoding(preview)
     yield from _no_rows(log.preview)
     for role in ("user", "item", "timestamp"):
         yield from _rounded(log, role)
-    yield from _one_time(log)
+    yield from _one_time(logs)
     yield from _unread_clocks(log)
     yield from _void_dates(log)
     yield from _unread_numbers(log)
@@ -77,8 +82,8 @@ def _rounded(log: LogFile, role: str) -> Iterator[str]:
         )
 
 
-def _one_time(log: LogFile) -> Iterator[str]:
-    times = log.values("timestamp").dropna()
+def _one_time(logs: Sequence[LogFile]) -> Iterator[str]:
+    log, times = logs[0], pd.concat([log.values("timestamp").dropna() for log in logs])
     if len(times) > 1 and times.nunique() == 1:
         yield (
             f"{log.preview.path}: all rows have the time {times.iloc[0]} in {log.roles['timestamp'].value}, so that "
@@ -105,7 +110,8 @@ def _void_dates(log: LogFile) -> Iterator[str]:
 
 def _unread_numbers(log: LogFile) -> Iterator[str]:
     """A column that is called as values are, and has digits, where the log has no other value."""
-    for name in log.preview.columns if "value" not in log.roles else ():
+    known = {guess.value for guess in log.roles.values()} | log.preview.time_formats.keys()
+    for name in (name for name in log.preview.columns if "value" not in log.roles and name not in known):
         filled = log.preview.sample[name].dropna().astype("string")
         if name_score("value", name) and filled.str.contains(r"\d", regex=True).mean() > 1 / 2:
             numbers, _ = parse_numbers(filled, log.preview.form.decimal)

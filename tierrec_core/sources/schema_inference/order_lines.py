@@ -11,9 +11,9 @@ import pandas as pd
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.base.errors import DataError
 from tierrec_core.sources.numbers import parse_numbers
-from tierrec_core.sources.schema_inference.columns.names import is_exact, name_score
+from tierrec_core.sources.schema_inference.columns.names import header_words, is_exact, name_score
 from tierrec_core.sources.schema_inference.columns.roles import Guess
-from tierrec_core.sources.schema_inference.event_names import words
+from tierrec_core.sources.schema_inference.event_names import is_undone, words
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.time_formats import TimeFormat, parse_times
 
@@ -26,6 +26,7 @@ _PRICE = re.compile(
     r"(?!gesamt|zeilen|summen)\w*preis|(unit)?price|prix|precio|prezzo|preco|cena|prijs|pris|unitcost|unitario"
 )
 _OF_LINE = {"total", "line", "row", "sum", "subtotal", "gesamt", "extended", "order"}
+_CANCELLED, _BACK = re.compile("cancel|storn|annul"), re.compile("returns?|refunds?|retour\\w*|cancel|cancellations?")
 _LIST_MARKS, _MIN_LISTS = (";", "|", ","), 0.1
 
 
@@ -111,6 +112,28 @@ def _item_list(cells: pd.Series) -> str | None:
             if varies and len(last & first) >= len(last) / 2 and len(first) > _MIN_ORDERS:
                 return str(texts[is_list].iloc[0])
     return None
+
+
+def returned_columns(preview: FilePreview, quantity: str | None) -> list[str]:
+    """The columns of how many pieces of a row came back or were cancelled, by name, and by values up to the quantity.
+
+    Of those of returns and of refunds, which count the same pieces, the one with more of them. quantity: its column, if
+    it is known
+    """
+    found = dict[str, float]()
+    most = pd.Series(parse_numbers(preview.sample[quantity], preview.form.decimal)[0]).abs() if quantity else np.inf
+    for name in (name for name in preview.columns if name != quantity and _is_of_returned(name)):
+        numbers = pd.Series(parse_numbers(preview.sample[name], preview.form.decimal)[0])
+        numbers = numbers.abs().fillna(0)
+        if (numbers == 0).mean() > 1 / 2 and (numbers <= most).mean() >= _MIN_AGREEING:  # else of those that are left
+            found[name] = float(numbers.sum())
+    cancelled = [name for name in found if any(map(_CANCELLED.match, words(name)))]
+    returned = max((name for name in found if name not in cancelled), key=found.__getitem__, default=None)
+    return cancelled + ([returned] if returned else [])
+
+
+def _is_of_returned(name: str) -> bool:
+    return "quantity" in header_words(name) and any(is_undone(word) or _BACK.fullmatch(word) for word in words(name))
 
 
 def unit_price(preview: FilePreview, roles: Mapping[str, Guess], given: bool | None) -> Guess | None:

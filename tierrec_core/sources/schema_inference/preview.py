@@ -28,7 +28,10 @@ MAX_ROWS = 200_000
 _MIN_PARSED = 0.95
 _TIME_ROWS, _FEW_ROWS = 1000, 40
 _MAX_TEXT = 40
-_DIGITS = r"\d{4}|\d\D+\d+\D+\d"  # of any time: a year or a number since 1970 or 1900, or three numbers
+_MONTH = r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+_DIGITS = (
+    rf"\d{{4}}|\d\D+\d+\D+\d|{_MONTH}\D{{0,12}}\d"  # of any time: a year or a number since 1970, three numbers, a month
+)
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,20 @@
 """What the rows of a file without a column of events are, by the names of the file and of its columns."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import glob
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tierrec_core.base.contracts import EVENT_NAMES, Event, FloatArray
+from tierrec_core.base.contracts import EVENT_NAMES, RETURN, Event
 from tierrec_core.base.errors import DataError
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.columns.names import header_words, is_rating_name
-from tierrec_core.sources.schema_inference.columns.roles import Guess, is_item_attribute
-from tierrec_core.sources.schema_inference.event_names import IGNORE, NO, YES, event_word, flag_event
+from tierrec_core.sources.schema_inference.columns.roles import Guess
+from tierrec_core.sources.schema_inference.event_names import IGNORE, event_word
 from tierrec_core.sources.schema_inference.file_roles import LogFile
+from tierrec_core.sources.schema_inference.row_kinds.file_names import file_event, separating_pattern
+from tierrec_core.sources.schema_inference.row_kinds.flags import refuse_flags, refuse_label
 
-_TRUTH = dict.fromkeys(YES, "1") | dict.fromkeys(NO, "0")
-_MAX_KINDS = 30
 _OF_OTHERS = (IGNORE, Event.REDEEM)  # a search_id or a coupon_id stands beside any event
 _VAGUE = ("show", "visit", "look", "detail", "seen")  # last_seen is of the user, show_id of a series
 _BY_ORDER = ("session", "quantity", "value")
@@ -29,13 +29,13 @@ def default_events(logs: Sequence[LogFile], given: Event | None) -> list[Guess]:
     if given is not None:
         return [Guess("default_event", str(given), "given")] if lacking else []
     for log in lacking:
-        _refuse_flags(log)
-    found = {log.preview.path: _row_event(log) for log in lacking}
+        refuse_flags(log)
+    found = {log.preview.path: _row_event(log, is_alone=len(logs) == 1) for log in lacking}
     if not found:
         return []
-    event, evidence = next(iter(found.values()))
+    event, evidence = next((pair for pair in found.values() if pair[0] != RETURN), next(iter(found.values())))
     kinds = {path: other for path, (other, _) in found.items()}
-    others = {_pattern(path, kinds): (other, why) for path, (other, why) in found.items() if other != event}
+    others = {separating_pattern(path, kinds): (other, why) for path, (other, why) in found.items() if other != event}
     return [
         Guess("default_event", event, f"no column of events; {evidence}"),
         *(
@@ -45,8 +45,11 @@ def default_events(logs: Sequence[LogFile], given: Event | None) -> list[Guess]:
     ]
 
 
-def _row_event(log: LogFile) -> tuple[str, str]:
-    """The event of each row, and why. Raises DataError where the names of the file and its columns contradict."""
+def _row_event(log: LogFile, *, is_alone: bool) -> tuple[str, str]:
+    """The event of each row, and why. Raises DataError where the names of the file and its columns contradict.
+
+    is_alone: whether there are no other files, whose purchases returns may take back
+    """
     path = log.preview.path
     if "value" in log.roles and is_rating_name(value := log.roles["value"].value):
         numbers, _ = parse_numbers(log.values("value").dropna(), log.preview.form.decimal)
@@ -55,9 +58,11 @@ def _row_event(log: LogFile) -> tuple[str, str]:
     named = {
         event: f"{word!r} is in the name {name}"
         for name, (event, word) in _event_words(log).items()
-        if event and (name == path.name or not orders)
+        if event and (not orders or (name == path.name and word not in _VAGUE))
     }
-    if len(named) > 1 or IGNORE in named:
+    if RETURN in named and not is_alone:
+        return RETURN, named[RETURN]
+    if len(named) > 1 or not named.keys().isdisjoint((IGNORE, RETURN)):
         raise DataError(
             f"{path}: there is no column of events, and {', but '.join(named.values())}; wanted one kind of events\n"
             f"say with --default-event which of {', '.join(EVENT_NAMES)} the rows are, or leave the file out"
@@ -66,6 +71,7 @@ def _row_event(log: LogFile) -> tuple[str, str]:
         return named.popitem()
     if orders:
         return str(Event.PURCHASE), f"{', '.join(orders)} are those of purchases"
+    refuse_label(log)
     return str(Event.PURCHASE), "nothing says what the rows are, which are taken as purchases"
 
 
@@ -79,40 +85,14 @@ def _event_words(log: LogFile) -> dict[str, tuple[str, str]]:
     columns = {
         name: (event, word) for name, (event, word) in found.items() if event not in _OF_OTHERS and word not in _VAGUE
     }
-    return columns | {log.preview.path.name: event_word(log.preview.path.stem)}
+    return columns | {log.preview.path.name: file_event(log.preview.path)}
 
 
-def _pattern(path: Path, kinds: Mapping[Path, str]) -> str:
-    """The files that are called so, such as *views*; the path itself without such a word, or if others have it.
-
-    kinds: the event of each file
-    """
-    _, word = event_word(path.stem)
-    pattern = f"*{word}*"
-    is_shared = any(other.match(pattern) and kind != kinds[path] for other, kind in kinds.items())
-    return pattern if word and word in path.name and not is_shared else path.as_posix()
-
-
-def _refuse_flags(log: LogFile) -> None:
-    events = {name: flag_event(name) for name in log.preview.columns}
-    counts = {name: _counts(log, name) for name, event in events.items() if event}
-    flags = [name for name, numbers in counts.items() if len(numbers)]
-    if any(counts[name].min() == 0 for name in flags):
-        example = ", ".join(f"{name} is {log.preview.sample[name].iloc[0]}" for name in flags)
-        kinds = " or ".join(dict.fromkeys(events[name] for name in flags))
-        raise DataError(
-            f"{log.preview.path}: {', '.join(flags)} say what happened, as in the first row, where {example}; wanted "
-            "a row per event, and a column with its name\nwrite a row for each of these cells that is not 0, with "
-            f"{kinds} in a further column, or say what all rows are with --default-event"
-        )
-
-
-def _counts(log: LogFile, name: str) -> FloatArray:
-    """The distinct counts or truth values of a column that has no role and differs among an item's rows; else none."""
-    preview, none = log.preview, np.zeros(0)
-    kinds = preview.sample[name].dropna().astype("string").str.lower().drop_duplicates()
-    if name in {guess.value for guess in log.roles.values()} or not 0 < len(kinds) <= _MAX_KINDS:
-        return none
-    counts = parse_numbers(kinds.replace(_TRUTH), preview.form.decimal)[0]
-    is_count = bool((counts >= 0).all() and (counts % 1 == 0).all())
-    return none if not is_count or is_item_attribute(preview, log.roles["item"].value, name) else counts
+def unknown_later_files(row_events: Sequence[Guess]) -> Iterator[str]:
+    """A sentence on each file that no pattern tells from those of other events."""
+    for path in (guess.place.partition(" ")[2] for guess in row_events):
+        if path and not glob.has_magic(path):
+            yield (
+                f"{path}: no pattern of its name tells it from files of other events, so that later files of its kind "
+                "are read as of source.default_event; call it after its event, or write a pattern in source.file_events"
+            )

@@ -12,6 +12,7 @@ from tierrec_core.sources.schema_inference.given_files import GivenFiles
 from tierrec_core.sources.schema_inference.lookup_tables import LookupTable, find_tables
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.row_kinds.event_kinds import with_return_column
+from tierrec_core.sources.schema_inference.row_kinds.flags import with_flag_column
 from tierrec_core.sources.schema_inference.units.assumed_zones import with_zone_column
 from tierrec_core.sources.tables import table_kind
 
@@ -38,6 +39,7 @@ class InferredFiles:
         previews = [FilePreview.at(path, given.form(path)) for path in every]
         logs = find_logs([preview for preview in previews if preview.path not in lookups or len(previews) == 1], given)
         logs = logs if given.event_column else list(map(with_return_column, logs))
+        logs = logs if given.event_column or given.default_event else list(map(with_flag_column, logs))
         logs = logs if given.timezone else list(map(with_zone_column, logs))
         others = [preview for preview in previews if preview.path not in [log.preview.path for log in logs]]
         return cls(given, files, previews, logs, *find_tables(logs[0], others, given))
@@ -71,7 +73,8 @@ def source_settings(
     exclude and minor, the columns in cents: see FilesSource, as the last words of the places of facts
     """
     logs, given = inputs.logs, inputs.given
-    log, form = logs[0], logs[0].preview.form.model_copy(update={"time_format": given.time_format})
+    log, assumed = logs[0], logs[0].preview.time_format if all(log.assumption for log in logs) else None
+    form = log.preview.form.model_copy(update={"time_format": given.time_format or assumed})
     paths = [log.preview.path for log in logs], [table.preview.path for table in inputs.tables]
     block: dict[str, Any] = {
         "kind": "files",
@@ -87,6 +90,7 @@ def source_settings(
         },
         "guests": list(given.guests),
         **{fact.place.split()[-1]: _BOOLEANS.get(fact.value, fact.value) for fact in facts if fact},
+        "returned": log.returned,
         "minor_units": list(minor),
         "order_lines": log.has_order_lines or None,
         "exclude": {column: list(values) for column, values in exclude.items()},
@@ -126,6 +130,7 @@ def _other_formats(common: TableFormat, files: Sequence[LogFile | LookupTable]) 
 def _differences(common: TableFormat, preview: FilePreview) -> dict[str, Any]:
     form, shared = preview.form.model_dump(), common.model_dump()
     names = form if table_kind(preview.path) == "CSV" else ("explode", "time_format")
+    form["time_format"] = form["time_format"] or shared["time_format"]  # a table has no times
     return {name: form[name] for name in names if form[name] != shared[name]}
 
 

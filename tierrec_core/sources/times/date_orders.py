@@ -15,6 +15,7 @@ from tierrec_core.sources.time_formats import (
     TimeFormat,
     date_readings,
     detect_time_format,
+    given_time_format,
     parse_times,
     pattern_of,
 )
@@ -24,6 +25,7 @@ _MAX_MIXED, _MIN_SURE = 0.05, 0.05
 _MIN_RATIO, _MIN_DATES = 3, 3
 _MIN_SORTED, _MAX_SORTED, _MIN_STEPS = 0.99, 0.9, 5
 _MIN_NAMED, _MAX_NAMED = 0.9, 0.5
+_OF_OTHERS = "as in all files"
 _OTHER = {"days": "months", "months": "days"}
 _YEAR_MONTH = re.compile(r"(?<!\d)(?:(?:19|20)\d\d)[-_. ]?(0[1-9]|1[0-2])(?:[-_. ]?[0-3]\d)?(?!\d)")
 _MONTH_NAMES = (
@@ -42,8 +44,21 @@ _MONTH_NAMES = (
 )
 
 
-def date_formats(columns: Mapping[Path, pd.Series], common: TimeFormat) -> dict[Path, tuple[TimeFormat, str]]:
-    """The format of each file in whose dates a day or a month may come first, and what shows it.
+@dataclass(frozen=True)
+class DateFormat:
+    """The format of a file's dates, and what shows it.
+
+    pattern: of strptime, where nothing shows whether days or months come first; warning: what is assumed then
+    """
+
+    time_format: TimeFormat
+    evidence: str
+    pattern: str = ""
+    warning: str = ""
+
+
+def date_formats(columns: Mapping[Path, pd.Series], common: TimeFormat) -> dict[Path, DateFormat]:
+    """The format of each file in whose dates a day or a month may come first.
 
     What a file's own dates and its name show precedes what other files show; where nothing does, days come first.
     common: the format of all files, for those that it parses. Raises DataError where a file's order stays in doubt.
@@ -55,27 +70,49 @@ def date_formats(columns: Mapping[Path, pd.Series], common: TimeFormat) -> dict[
     return {file.path: _with_others(file, own, others, sure) for file, own in found}
 
 
-def _with_others(file: "_DatedFile", own: "_Order", others: set[str], sure: set[str]) -> tuple[TimeFormat, str]:
+def given_order_format(path: Path, values: pd.Series, pattern: str, *, is_fresh: bool) -> TimeFormat:
+    """The format of a file by the pattern of all files, whose order holds for dates with other times of day, too.
+
+    is_fresh: whether it is a new file, of which its period, its steps and its name count, too
+    Raises DataError where the dates of the file contradict the order.
+    """
+    common, order = given_time_format(pattern), {"%d": "days", "%m": "months"}.get(pattern[:2])
+    file = _DatedFile.of(path, values, detect_time_format(values)) if order and len(values.dropna()) else None
+    if file is None or order is None:
+        return common
+    own = file.own_order()
+    if own.order not in ("", order) and (own.is_sure or is_fresh):
+        raise file.question(f"{own.order} first, {own.evidence}, but source.time_format is {pattern!r}")
+    is_common = parse_times(file.texts, common, "UTC").notna().mean() > 1 / 2
+    return common if is_common else file.readings[order]
+
+
+def _with_others(file: "_DatedFile", own: "_Order", others: set[str], sure: set[str]) -> DateFormat:
     """The format of a file by its own order or, where it has none, by that of the others."""
     if own.order and sure and own.order not in sure and file.num_dates < _MIN_DATES:
         raise file.question(f"{own.order} first {own.evidence}, and {_OTHER[own.order]} in the other files")
     if not own.order and len(others) > 1:
         raise file.question("other files have both orders, and nothing in this one shows which is its own")
     if not own.order and others:
-        own = _Order(next(iter(others)), "as in all files")
-    order = own.order or "days"
-    return file.readings[
-        order
-    ], f"{order} first, {own.evidence or 'by default, as no row shows it; --time-format overrides'}"
+        own = _Order(next(iter(others)), _OF_OTHERS)
+    order, is_known = own.order or "days", own.is_sure or own.is_named or (own.order and own.order in sure)
+    evidence = f"{order} first, {own.evidence or 'by default, as no row shows it; --time-format overrides'}"
+    if is_known or own.evidence == _OF_OTHERS:
+        return DateFormat(file.readings[order], evidence)
+    return DateFormat(file.readings[order], evidence, file.pattern(order), file.assumption(order, own.evidence))
 
 
 @dataclass(frozen=True)
 class _Order:
-    """Which of days and months comes first, "" if that is open; how it is seen, and if by dates of one order alone."""
+    """Which of days and months comes first, "" if that is open; how it is seen.
+
+    is_sure: if by dates of one order alone; is_named: if by a month in the file's name
+    """
 
     order: str = ""
     evidence: str = ""
     is_sure: bool = False
+    is_named: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,14 +157,17 @@ class _DatedFile:
         order = max(shares, key=shares.__getitem__)
         if shares[_OTHER[order]] > _MAX_MIXED * sum(shares.values()):
             raise self.question(" and ".join(f"{shares[one]:.1%} of rows can only have {one} first" for one in _OTHER))
-        found = {evidence: one for one, evidence in (self._by_period(), self._by_steps(), self._by_name()) if one}
+        named = self._by_name()
+        found = {evidence: one for one, evidence in (self._by_period(), self._by_steps(), named) if one}
         if shares[order] >= _MIN_SURE or (shares[order] and set(found.values()) <= {order}):
             return _Order(order, f"as {shares[order]:.1%} of rows show", is_sure=True)
         if shares[order]:
             found = {f"{shares[order]:.1%} of rows can only be read so": order} | found
         if len(set(found.values())) > 1:
             raise self.question("; ".join(f"{one} first, as {evidence}" for evidence, one in found.items()))
-        return _Order(next(iter(found.values())), "as " + " and ".join(found)) if found else _Order()
+        if not found:
+            return _Order()
+        return _Order(next(iter(found.values())), "as " + " and ".join(found), is_named=bool(named[0]))
 
     def _by_period(self) -> tuple[str, str]:
         """The order by which the rows span a much shorter period.
@@ -172,12 +212,30 @@ class _DatedFile:
             else ("", "")
         )
 
+    @cached_property
+    def _patterns(self) -> dict[str, str]:
+        """The strptime pattern of the first date in each order."""
+        text = str(self.texts.iloc[0])
+        return {order: pattern_of(text, reading) for order, reading in self.readings.items() if order in _OTHER}
+
+    def pattern(self, order: str) -> str:
+        """The strptime pattern with this order, if it parses all that the format does; else empty."""
+        parsed = parse_times(self.texts, given_time_format(self._patterns[order]), "UTC")
+        return self._patterns[order] if (parsed.notna() | self.times[order].isna()).all() else ""
+
+    def assumption(self, order: str, evidence: str) -> str:
+        """The warning of a file in which no row shows the order, and what is taken from what."""
+        return (
+            f"{self.path}: {str(self.texts.iloc[0])!r} may have the day or the month first, and 0% of the rows decide "
+            f"it, as no day of {self.num_dates} is above 12; {order} are taken to come first{evidence and ', '}"
+            f"{evidence}\n--time-format '{self._patterns[_OTHER[order]]}' says that {_OTHER[order]} do; later files "
+            "that contradict are refused"
+        )
+
     def question(self, reason: str) -> DataError:
         """The error that asks for the order."""
-        text = str(self.texts.iloc[0])
-        patterns = {order: pattern_of(text, reading) for order, reading in self.readings.items() if order in _OTHER}
         return DataError(
-            f"{self.path}: {text!r} may have the day or the month first: {reason}\n"
-            f"--time-format '{self.path.name}={patterns['days']}' says that days come first in this file, "
-            f"'{self.path.name}={patterns['months']}' that months do (time_format in source.formats)"
+            f"{self.path}: {str(self.texts.iloc[0])!r} may have the day or the month first: {reason}\n"
+            f"--time-format '{self.path.name}={self._patterns['days']}' says that days come first in this file, "
+            f"'{self.path.name}={self._patterns['months']}' that months do (time_format in source.formats)"
         )

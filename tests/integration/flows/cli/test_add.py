@@ -73,7 +73,7 @@ def days(shop: Layout) -> dict[int, int]:
 
 
 def stored(shop: Layout) -> list[str]:
-    return sorted(path.name for path in shop.deliveries.glob("*/*"))
+    return sorted(path.name for path in shop.deliveries.glob("*/**/*") if path.is_file())
 
 
 def test_a_delivery_is_read_with_the_log_and_makes_the_source_stale(shop: Layout, tmp_path: Path) -> None:
@@ -292,3 +292,35 @@ def test_a_file_that_is_called_after_another_event_is_refused_until_it_is_said(s
     add(file)
     events = read_source(read_settings(shop.params).source, shop.root, 0).events
     assert events["event"].value_counts().to_dict() == {"view": 40, "purchase": 20}
+
+
+def test_a_file_of_a_partition_keeps_its_cells(shop: Layout, tmp_path: Path) -> None:
+    """They are the day and the channel here; the rows of another partition are others, also of the same day."""
+    header, lines = "user_id,item_id,kind", [f"u{user},i{user % 5},seen" for user in range(20)]
+    columns = {"event": "kind", "timestamp": "day", "channel": "via"}
+    configure(shop.root, source=SOURCE | {"paths": ["events/**/*.csv"], "columns": columns, "timezone": "UTC"})
+
+    def delivered(folder: Path, day: int, channel: str, num_rows: int = 20) -> Path:
+        folder = folder / f"day=2024-03-{day}/via={channel}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return written(folder / "part-0.csv", lines[:num_rows], header)
+
+    delivered(shop.root / "events", 12, "web")
+    files = [delivered(tmp_path, 12, "app"), delivered(tmp_path, 13, "web")]
+    assert f"{files[1]}: added 20 events of 2024-03-13\n" in add(*files)
+    assert "is a part of the source already" in add(files[0])
+    assert "is a part of the source already, as events/day=2024-03-12" in add(delivered(tmp_path, 12, "web"))
+    assert "added 15 events of 2024-03-13, in place of" in add(delivered(tmp_path / "again", 13, "web", 15))
+    add("--replace", delivered(tmp_path / "new", 12, "app", 10))
+    events = read_source(read_settings(shop.params).source, shop.root, 0).events
+    counts = events.groupby([events["timestamp"].dt.day, "channel"]).size()
+    assert counts.to_dict() == {(12, "app"): 10, (12, "web"): 20, (13, "web"): 15}
+    assert stored(shop) == ["part-0.csv"] * 2
+
+
+def test_a_folder_that_says_what_rows_are_says_it_of_deliveries(shop: Layout, tmp_path: Path) -> None:
+    source = {name: value for name, value in SOURCE.items() if name not in ("columns", "events")}
+    configure(shop.root, source=source | {"file_events": {"clicks/*": "click"}})
+    add(written(tmp_path / "clicks/14.csv", rows(14)))
+    events = read_source(read_settings(shop.params).source, shop.root, 0).events
+    assert events["event"].value_counts().to_dict() == {"purchase": 40, "click": 20}

@@ -6,7 +6,7 @@ import pytest
 
 from tierrec_core.base.errors import DataError
 from tierrec_core.settings import FilesSource, parse
-from tierrec_core.sources.files import read_files
+from tierrec_core.sources.files import read_files, read_log
 from tierrec_core.sources.schema_inference import propose_settings
 
 DAYS, MONTHS = "%d/%m/%Y", "%m/%d/%Y"
@@ -101,3 +101,66 @@ def test_both_orders_in_one_file_are_refused(tmp_path):
     log.to_csv(tmp_path / "log.csv", index=False)
     with pytest.raises(DataError, match=r"log\.csv: .*% of rows can only have days first and .*% .* months first"):
         read(tmp_path, ["log.csv"])
+
+
+LATER = {
+    "days above 12": (pd.date_range("2024-02-10", "2024-02-20"), "as .* of rows show"),
+    "a run of days": (pd.date_range("2024-02-01", "2024-02-09"), "as the rows span 9 days so"),
+}
+
+
+@pytest.mark.parametrize(("dates", "reason"), LATER.values(), ids=LATER)
+def test_what_is_assumed_is_warned_of_and_later_files_that_contradict_are_refused(dates, reason, tmp_path):
+    truth = written(tmp_path, "log.csv", pd.date_range("2023-02-01", "2024-01-01", freq="MS"), DAYS)
+    pd.DataFrame({"item_id": range(100, 130), "title": "x"}).to_csv(tmp_path / "items.csv", index=False)
+    proposal = propose_settings([tmp_path / "log.csv", tmp_path / "items.csv"], {})
+    warning = next(line for line in proposal.warnings if "day or the month first" in line)
+    assert "0% of the rows decide it" in warning
+    assert f"--time-format '{MONTHS}'" in warning
+    source = parse(FilesSource, proposal.patch["source"], "tests")
+    assert (source.time_format, source.formats) == (DAYS, {})
+    later = tmp_path / "later.csv"
+    for pattern, own in ((MONTHS, {"later.csv": {"time_format": MONTHS}}), (DAYS, {})):
+        moments = written(tmp_path, "later.csv", dates, pattern)
+        if own:
+            with pytest.raises(
+                DataError, match=rf"later.csv: .* months first, {reason}.*source.time_format is .*%d/%m/%Y"
+            ):
+                read_log(source, tmp_path, [later], [later])
+        fixed = parse(FilesSource, proposal.patch["source"] | {"formats": own}, "tests")
+        parts = read_log(fixed, tmp_path, [later], [later])
+        assert [part["timestamp"].tolist() for part in parts.values()] == [truth, moments]
+
+
+def test_what_a_period_decides_is_warned_of_and_what_a_name_or_rows_decide_is_not(tmp_path):
+    days = [f"2024-{month:02}-{day:02}" for month in (1, 2, 3) for day in (2, 5, 9, 12)]
+    truth = written(tmp_path, "log.csv", days, DAYS)
+    proposal = propose_settings([tmp_path / "log.csv"], {})
+    assert "0% of the rows decide it, as no day of 12 is above 12; days are taken" in proposal.warnings[0]
+    assert "as the rows span 71 days so" in proposal.warnings[0]
+    source = parse(FilesSource, proposal.patch["source"], "tests")
+    assert source.time_format == DAYS
+    assert read_files(source, tmp_path).events["timestamp"].tolist() == truth
+    written(tmp_path, "2024-02.csv", FEBRUARY["none above 12"], MONTHS)
+    written(tmp_path, "sure.csv", JANUARY, DAYS)
+    for name in ("2024-02.csv", "sure.csv"):
+        assert propose_settings([tmp_path / name], {}).warnings == ()
+
+
+def test_an_assumed_order_holds_for_later_files_with_other_times_of_day(tmp_path):
+    written(tmp_path, "log.csv", pd.date_range("2023-02-01", "2024-01-01", freq="MS"), DAYS)
+    source = parse(FilesSource, propose_settings([tmp_path / "log.csv"], {}).patch["source"], "tests")
+    later = tmp_path / "later.csv"
+    moments = written(tmp_path, "later.csv", pd.date_range("2024-02-03 10:15", "2024-02-20"), f"{DAYS} %H:%M")
+    assert read_log(source, tmp_path, [later], [later])[later]["timestamp"].tolist() == moments
+
+
+def test_a_given_order_is_not_doubted_by_a_period(tmp_path):
+    """Days of a month that is longer away than it looks; a new match of a glob is refused by its rows alone."""
+    truth = written(tmp_path, "a.csv", ["2024-02-01", "2024-03-01", "2024-05-02"], DAYS)
+    proposal = propose_settings([tmp_path / "a.csv"], {"time_format": DAYS})
+    source = parse(FilesSource, proposal.patch["source"] | {"paths": [str(tmp_path / "*.csv")]}, "tests")
+    assert read_files(source, tmp_path).events["timestamp"].tolist() == truth
+    written(tmp_path, "b.csv", JANUARY, MONTHS)
+    with pytest.raises(DataError, match=r"b.csv: .* months first, as .*\n--time-format 'b.csv=%m/%d/%Y|'b.csv="):
+        read_files(source, tmp_path)

@@ -1,6 +1,8 @@
 """Kinds of files beside plain tables: partitions, columns aligned by blanks, titles, cut JSON, and binary formats."""
 
 import json
+import subprocess
+import sys
 
 import pandas as pd
 import pyarrow as pa
@@ -38,6 +40,7 @@ def test_a_partition_may_have_the_day_of_its_events(log, tmp_path):
         folder.mkdir(parents=True)
         rows.drop(columns="timestamp").to_parquet(folder / "part-0.parquet")
     proposal = propose_settings([tmp_path / "events"], {})
+    assert proposal.warnings == ()
     events = read_files(parse(FilesSource, proposal.patch["source"], "tests"), tmp_path).events
     assert sorted(events["timestamp"]) == sorted(pd.to_datetime(log["timestamp"].str[:7] + "-01", utc=True))
 
@@ -140,3 +143,24 @@ def test_an_entry_of_a_file_changes_what_it_says_alone(log, tmp_path):
     pattern = {"b.csv": {"time_format": "%Y-%m-%d %H:%M:%S"}}
     source = parse(FilesSource, block | {"formats": block["formats"] | pattern}, "tests")
     assert len(read_files(source, tmp_path).events) == 3 * len(log)
+
+
+@pytest.mark.parametrize("end", ["", ' "https://shop.example/c/3" "Mozilla/5.0 (X11; rv:109.0) Firefox/115.0"'])
+@pytest.mark.parametrize("host", ["", "shop.example:443 "])
+def test_access_logs_are_named_with_a_command_that_makes_a_table(host, end, tmp_path):
+    lines = [
+        f'{host}10.0.0.{n % 30} - - [{5 + n // 40:02}/Jan/2024:{n % 24:02}:00:11 +0100] "{request}" 200 512{end}\n'
+        for n in range(NUM_ROWS)
+        for request in (f"GET /p-1/item/{n % 20}?ref=a HTTP/1.1", "GET /main.css HTTP/1.1", "POST /cart HTTP/1.1")
+    ]
+    (tmp_path / "my access.log").write_text("".join(lines))
+    with pytest.raises(
+        UnreadableFileError, match=r"is an access log of a web server .*\n.* below /p-1/item/"
+    ) as caught:
+        propose_settings([tmp_path / "my access.log"], {})
+    command = str(caught.value).partition(": gzip")[2]
+    subprocess.run(f"gzip{command}".replace("| python ", f"| {sys.executable} "), shell=True, check=True)
+    num_shown, frames = shown_and_read(tmp_path, "my access_views.csv")
+    assert num_shown == len(frames.events) == NUM_ROWS
+    assert set(frames.events["event"]) == {"view"}
+    assert set(frames.events["item_id"]) == set(map(str, range(20)))

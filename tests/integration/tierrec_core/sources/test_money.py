@@ -162,18 +162,21 @@ MINOR = {
     "betrag_cent": "EUR",
     "total_money.amount": "GBP",
     "total_centavos": "BRL",
+    "price_micros": "EUR",
+    "priceAmountMicros": "JPY",
+    "cost_micros_amount": None,
 }
 
 
 @pytest.mark.parametrize("name", MINOR)
 def test_values_in_cents_are_divided(name, tmp_path):
-    cents = [round(price * 100) for price in PRICES]
+    divisor, shown = (1_000_000, "1,000,000") if "micros" in name.lower() else (100, "100")
+    cents = [round(price * divisor) for price in PRICES]
     log = pd.read_csv(priced(tmp_path, cents, None if MINOR[name] is None else [MINOR[name]] * len(cents)))
     log.rename(columns={"price": name}).to_csv(tmp_path / "log.csv", index=False)
-    shown = next(
-        guess for guess in propose_settings([tmp_path / "log.csv"], {}).guesses if guess.place == f"minor_units {name}"
-    )
-    assert (shown.value, shown.override) == ("divided by 100", "--minor-units COLUMN, '' for none")
+    guesses = {guess.place: guess for guess in propose_settings([tmp_path / "log.csv"], {}).guesses}
+    guess = guesses[f"minor_units {name}"]
+    assert (guess.value, guess.override) == (f"divided by {shown}", "--minor-units COLUMN, '' for none")
     source, values = values_of(tmp_path / "log.csv")
     assert source.minor_units == (name,)
     assert np.allclose(values, PRICES)

@@ -22,6 +22,7 @@ WAYS = {
     "Retoure": ("nein", "ja"),
     "Rückgabe": ("N", "J"),
     "zwrot": ("nie", "tak"),
+    "SHKZG": ("", "X"),
 }
 
 
@@ -122,3 +123,40 @@ def test_an_empty_mark_is_that_of_a_sale(tmp_path):
     events = read_files(source, tmp_path).events
     assert (events["quantity"] < 0).sum() == is_back.sum()
     assert len(events) == len(frame) + is_back.sum()
+
+
+RETURNED_QUANTITIES = {
+    "Magento": (
+        "qty_ordered",
+        {"qty_canceled": 1, "qty_refunded": 1, "qty_returned": 0},
+        ("qty_canceled", "qty_refunded"),
+    ),
+    "PrestaShop": ("product_quantity", {"product_quantity_refunded": 2, "product_quantity_return": 1}, None),
+    "WooCommerce": ("Quantity", {"Quantity Refunded": -2}, None),
+    "German": ("Menge", {"Menge storniert": 2}, None),
+}
+
+
+@pytest.mark.parametrize("line_total", [True, False])
+@pytest.mark.parametrize(("name", "counts", "read"), RETURNED_QUANTITIES.values(), ids=RETURNED_QUANTITIES)
+def test_pieces_that_came_back_lower_their_row(name, counts, read, line_total, tmp_path):
+    written, frame = order_lines(SHOPIFY, line_total=line_total)
+    written = written.drop(columns="Total").rename(columns={"Lineitem quantity": name})
+    bought = frame["quantity"] + 1
+    worth = frame["worth"] / frame["quantity"]
+    written[name] = bought
+    if line_total:
+        written["Lineitem price"] = (worth * bought).round(2)
+    is_back = frame.index % 4 == 0
+    for column, number in counts.items():
+        written.insert(0, column, np.where(is_back, number, 0))
+    proposal, source = proposed(written, tmp_path)
+    assert source.columns.quantity == name
+    assert set(source.returned) == set(read or list(counts)[:1])
+    assert {guess.value for guess in proposal.guesses if guess.override == "source.returned"} == set(source.returned)
+    assert not source.exclude
+    events = read_files(source, tmp_path).events
+    left = (bought - 2 * is_back).clip(lower=0)
+    assert len(events) == (left > 0).sum() < len(frame)
+    assert events["quantity"].sum() == left.sum()
+    assert np.isclose(events["value"].sum(), (worth * left).sum(), rtol=1e-4)

@@ -1,5 +1,7 @@
 """What rows are that no column of events names, by files, ratings and flags; and rows whose event is empty."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -43,6 +45,11 @@ NAMES = {
     "wishlist_items": "favourite",
     "ps_order_detail": "purchase",
     "Bestellungen": "purchase",
+    "sample_removed_dups": "purchase",
+    "views_removed_bots": "view",
+    "cleaned_returns_removed": "purchase",
+    "clicks_no_refunds": "click",
+    "cancelled_orders_removed": "purchase",
 }
 
 
@@ -84,6 +91,56 @@ def test_names_that_contradict_are_asked_about(log, tmp_path):
         proposed(tmp_path, refunds=log)
 
 
+@pytest.mark.parametrize("name", ["removed_from_cart", "deleted_orders", "returned_orders"])
+def test_names_of_what_was_taken_back_are_asked_about(name, log, tmp_path):
+    with pytest.raises(DataError, match=rf"is in the name {name}.csv"):
+        proposed(tmp_path, **{name: log})
+
+
+def test_a_vague_word_of_a_file_does_not_outweigh_what_orders_have(log, tmp_path):
+    _, counts = proposed(tmp_path, show_tickets=log.assign(quantity=1, price=2.5))
+    assert counts == {"purchase": NUM_ROWS}
+
+
+def test_a_file_of_returns_beside_one_of_orders_takes_purchases_back(log, tmp_path):
+    proposal, counts = proposed(tmp_path, **{"2024-01-refunds": log[:40], "orders": log})
+    assert counts == {"purchase": NUM_ROWS + 40}
+    assert proposal.patch["source"]["file_events"] == {"*refunds*": "return"}
+
+
+PATTERNS = {
+    "shop.views-2024": "*views*",
+    "shop.orders-2024": "*orders*",
+    "order_1": "*order_[0-9]*",
+    "order_ratings_1": "*ratings*",
+    "view": "view*",
+    "review": "*review*",
+}
+
+
+@pytest.mark.parametrize(("first", "second"), list(pairwise(PATTERNS))[::2])
+def test_later_files_of_a_kind_are_known_by_a_pattern(first, second, log, tmp_path):
+    frames = {first: log, second: log[:100].assign(**{"rating": 3} if second in ("review", "order_ratings_1") else {})}
+    for names in ((first, second), (second, first)):
+        proposal, _ = proposed(tmp_path, **{name: frames[name] for name in names})
+        assert list(proposal.patch["source"]["file_events"]) == [PATTERNS[names[1]]]
+        assert not any("no pattern" in line for line in proposal.warnings)
+
+
+def test_a_file_that_no_pattern_tells_from_others_is_warned_of(log, tmp_path):
+    proposal, counts = proposed(tmp_path, **{"1": log, "2": log[:100].rename(columns={"time": "viewed_at"})})
+    assert counts == {"purchase": NUM_ROWS, "view": 100}
+    assert any("2.csv: no pattern of its name tells it" in line for line in proposal.warnings)
+
+
+def test_a_folder_says_it_where_the_name_of_the_file_does_not(log, tmp_path):
+    for folder in ("clicks", "orders"):
+        (tmp_path / folder).mkdir()
+        log.to_csv(tmp_path / folder / "2024.csv", index=False)
+    proposal = propose_settings([tmp_path / "orders", tmp_path / "clicks"], {})
+    assert proposal.patch["source"]["file_events"] == {"clicks/*": "click"}
+
+
 def test_a_log_that_says_nothing_shows_that_purchases_are_assumed(log, tmp_path):
     proposal, counts = proposed(tmp_path, log=log)
     assert counts == {"purchase": NUM_ROWS}
@@ -109,8 +166,7 @@ def test_the_average_rating_of_an_item_is_no_rating_of_a_user(log, tmp_path):
 FLAGS = {
     "flags": {"viewed": [1, 1, 1], "added_to_cart": [1, 0, 1], "bought": [0, 0, 1]},
     "counts": {"impressions": [4, 1, 2, 1], "clicks": [1, 0, 0], "num_purchases": [0, 1, 0, 0, 0]},
-    "truth values": {"is_purchased": [True, False, False]},
-    "words": {"gekauft": ["ja", "nein", "nein"]},
+    "two truth values": {"clicked": [1, 1, 0], "bought": [1, 0, 0]},
 }
 
 
@@ -121,6 +177,59 @@ def test_flags_of_events_are_asked_for(flags, log, tmp_path):
         proposed(tmp_path, log=flagged)
     _, counts = proposed(tmp_path, {"default_event": "view"}, log=flagged)
     assert counts == {"view": NUM_ROWS}
+
+
+ONE_FLAG = {
+    "is_sale": (["1", "0", "0"], "view"),
+    "is_purchased": ([True, False, False], "view"),
+    "gekauft": (["ja", "nein", "nein"], "view"),
+    "converted": (["Y", None, None], "view"),
+    "is_booking": ([1.0, 0.0, 0.0], "view"),
+    "clicked": (["yes", "no", "no"], "impression"),
+}
+
+
+@pytest.mark.parametrize("name", ONE_FLAG)
+def test_one_column_of_yes_and_no_tells_events_from_what_precedes_them(name, log, tmp_path):
+    values, without = ONE_FLAG[name]
+    flagged = log.assign(**{name: np.resize(values, NUM_ROWS)})
+    is_set = (NUM_ROWS + 2) // 3
+    event = "click" if name == "clicked" else "purchase"
+    proposal, counts = proposed(tmp_path, log=flagged)
+    assert counts == {event: is_set, without: NUM_ROWS - is_set}
+    assert shown(proposal, "event").override == "--event-column"
+    stem = "impressions" if name == "clicked" else "clicks"
+    _, counts = proposed(tmp_path, **{stem: flagged})
+    assert counts == {event: is_set, stem.removesuffix("s"): NUM_ROWS - is_set}
+    _, counts = proposed(tmp_path, {"default_event": "purchase"}, log=flagged)
+    assert counts == {"purchase": NUM_ROWS}
+
+
+def test_a_flag_of_lines_of_orders_is_asked_for_with_the_answer(log, tmp_path):
+    lines = log.assign(order_id=np.arange(NUM_ROWS) // 2, quantity=1, is_sale=np.resize([0, 1, 0], NUM_ROWS))
+    with pytest.raises(
+        DataError, match=r"--event-column is_sale --event 0=view --event 1=purchase, or .*--default-event"
+    ):
+        proposed(tmp_path, log=lines)
+    answer = {"event_column": "is_sale", "events": {"0": "view", "1": "purchase"}}
+    _, counts = proposed(tmp_path, answer, log=lines)
+    assert counts == {"view": 267, "purchase": 133}
+    is_sale = lines["is_sale"] > 0
+    bought = lines.assign(**{name: lines[name].where(is_sale) for name in ("order_id", "quantity")})
+    _, counts = proposed(tmp_path, log=bought)
+    assert counts == {"view": 267, "purchase": 133}
+
+
+@pytest.mark.parametrize("values", [[1, 0, 0], ["ja", "nein", "nein"]])
+def test_labels_of_data_sets_are_asked_for_with_the_answer(values, log, tmp_path):
+    labelled = log.assign(label=np.resize(values, NUM_ROWS))
+    yes, no = map(str, values[:2])
+    with pytest.raises(DataError, match=f"--event-column label --event {yes}=purchase --event {no}=view, or "):
+        proposed(tmp_path, log=labelled)
+    _, counts = proposed(tmp_path, {"event_column": "label", "events": {yes: "purchase", no: "view"}}, log=labelled)
+    assert counts == {"purchase": 134, "view": 266}
+    _, counts = proposed(tmp_path, clicks=labelled)
+    assert counts == {"click": NUM_ROWS}
 
 
 @pytest.mark.parametrize("name", ["verified_purchase", "paid", "order_position", "page views of item"])

@@ -18,7 +18,8 @@ _SETS = {
     "not of ids": """price amount total value revenue quantity currency date datetime time timestamp hour day rating
         type kind status subtotal discount tax cost count weight size colour color url image category brand""",
     "times": "date datetime time timestamp tstamp ts hour day month year created updated zeit heure",
-    "not of orders": "product item article sku customer user",
+    "not of orders": """product item article sku customer user channel person rep representative employee staff
+        cashier terminal campaign region""",
 }
 _RATINGS, _LABELS, _NO_ID, _TIMES, _NO_ORDER = (frozenset(text.split()) for text in _SETS.values())
 _LINE_IDS = (frozenset({"order", "item", "id"}), frozenset({"line", "item", "id"}), frozenset({"lineitem", "id"}))

@@ -7,6 +7,7 @@ from tierrec_core.sources.schema_inference.preview import FilePreview
 _BRACKETED = r"\[.*\]|\{.*\}"
 _MIN_BRACKETED, _MIN_JOINED, _MIN_MARKS = 0.1, 0.5, 2
 _MARKS = (r";", r"\|", r"\^", r"::")
+_CODES = r"[^\s\d]+\d\S*( [^\s\d]+\d\S*)+"  # as MIND joins N31-1 and N7-0
 _MAX_TEXT = 60
 
 
@@ -25,6 +26,9 @@ def packed_cell(cells: pd.Series, *, joined: bool = True) -> str:
         is_varied = counts.nunique() > 1 or found.str.contains(rf"{mark}\d+(?:[.,]\d+)?(?:{mark}|$)").all()
         if len(texts) and len(found) >= _MIN_JOINED * len(texts) and is_varied:
             return str(found.iloc[0])[:_MAX_TEXT]
+    found = texts[texts.str.fullmatch(_CODES).to_numpy(dtype=bool)]
+    if joined and len(texts) and len(found) >= _MIN_JOINED * len(texts) and found.str.count(" ").nunique() > 1:
+        return str(found.iloc[0])[:_MAX_TEXT]
     return ""
 
 

@@ -10,7 +10,13 @@ import pandas as pd
 from tierrec_core.base.contracts import EVENT_NAMES
 from tierrec_core.base.ids import normal_id, text_ids
 from tierrec_core.sources.numbers import currency_codes, parse_numbers
-from tierrec_core.sources.schema_inference.columns.names import TYPE_SCORE, is_exact, is_time_name, name_score
+from tierrec_core.sources.schema_inference.columns.names import (
+    TYPE_SCORE,
+    is_exact,
+    is_rating_name,
+    is_time_name,
+    name_score,
+)
 from tierrec_core.sources.schema_inference.event_names import canonical_event, has_lines_only, is_return
 from tierrec_core.sources.schema_inference.preview import FilePreview
 
@@ -26,6 +32,7 @@ _FLAGS = {
     "daily_sessions": "source.daily_sessions",
     "default_event": "--default-event",
     "file_events ...": "source.file_events",
+    "returned": "source.returned",
     "unused": "source.columns, source.item_columns",
     "exclude ...": "--exclude COLUMN=VALUE, '' for none",
     "file ...": "--separator, --quote, --encoding, --decimal, --explode",
@@ -41,7 +48,9 @@ _MIN_NUMBERS, _MAX_CODE = 0.95, 4
 _MIN_CONSTANT = 0.9
 _MIN_NUMBERED, _OF_ROW_NUMBER = 0.99, 0.5
 _OF_UNIQUE, _OF_FEW, _OF_NAMES = 0.5, 0.25, 0.8
+_MAX_STAFF, _MIN_OF_STAFF = 10, 200
 _MIN_BLANKS = 2
+_MAX_PIECES, _OF_PIECES = 30, 0.5
 _ID_NUMBER = r"-?\d+(?:\.0)?"
 _MIN_WRITTEN = 0.05
 
@@ -73,7 +82,7 @@ def find_by_name(role: str, preview: FilePreview, assigned: set[str]) -> Guess |
     """The column whose name fits the role best and whose content allows it; for ids, the filled share counts, too."""
     weight = {"user": _user_weight, "item": _id_weight, "session": _session_weight}.get(role, lambda _: 1.0)
     scores = {
-        column: name_score(role, column) * weight(preview.sample[column])
+        column: name_score(role, column) * weight(preview.sample[column]) * _amount_weight(role, column, preview)
         for column in preview.columns
         if column not in assigned
         and name_score(role, column)
@@ -87,22 +96,35 @@ def find_by_name(role: str, preview: FilePreview, assigned: set[str]) -> Guess |
 
 
 def _user_weight(values: pd.Series) -> float:
-    """As _id_weight; a part of it where most are several words, as the names of people are, who share them."""
+    """As _id_weight; a part of it for names of people, who share them, and for few values, such as those who sell."""
     is_name = values.dropna().astype("string").str.contains(r"\S\s\S").mean() > 1 / 2
-    return _id_weight(values) * (_OF_NAMES if is_name else 1)
+    is_staff = values.nunique() <= _MAX_STAFF and len(values) >= _MIN_OF_STAFF
+    return _id_weight(values) * (_OF_NAMES if is_name else 1) * (_OF_FEW if is_staff else 1)
+
+
+def _amount_weight(role: str, column: str, preview: FilePreview) -> float:
+    """Less than 1 for an amount of pieces, which are few and whole, beside values with decimals."""
+    if role != "value" or is_rating_name(column):
+        return 1.0
+    numbers, missing = parse_numbers(preview.sample[column], preview.form.decimal)
+    numbers = numbers[~missing]
+    return _OF_PIECES if len(numbers) and (np.abs(numbers) <= _MAX_PIECES).all() and (numbers % 1 == 0).all() else 1.0
 
 
 def is_time_like(preview: FilePreview, column: str) -> bool:
     """Whether a column is called as times are, or has times; digits alone, such as seconds since 1970, may be ids.
 
-    They are ids where the whole name is that of ids, or where they are as short as numbers of days.
+    They are ids where the whole name is that of ids, as are numbers of GA such as 1234567890.17, or where they are as
+    short as numbers of days.
     """
     if is_time_name(column):
         return True
-    found = preview.time_formats.get(column)
-    if found is None or not _are_digits(preview, column):
+    found, are_digits = preview.time_formats.get(column), _are_digits(preview, column)
+    if found is None or not (are_digits or found.unit):
         return found is not None
-    return found.unit != "days" and not any(is_exact(name_score(role, column)) for role in _IDS)
+    if found.unit == "days":
+        return not are_digits
+    return not any(is_exact(name_score(role, column)) for role in _IDS)
 
 
 def _are_digits(preview: FilePreview, column: str) -> bool:

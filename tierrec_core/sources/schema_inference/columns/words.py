@@ -101,7 +101,7 @@ SYNONYMS = {
     "time_of_day": "ora tijd tid godzina cas čas",
     "value": """value sales_value amount revenue net_sales gross_sales sales total total_price total_value
         total_amount line_total paid rating stars overall score price unit_price unit_value unit_amount
-        item_cost sold_for netwr""",
+        item_cost sold_for netwr line_subtotal subtotal""",
     "currency": "currency currency_code mena waers waerk",
     "quantity": "quantity qty units pieces num_items quantity_ordered product_quantity item_quantity fkimg kwmeng",
     "session": """session_id session user_session sessionid basket_id basket visit_id order_id order

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 from shlex import quote
 
 import pandas as pd
@@ -12,6 +13,7 @@ from tierrec_core.base.errors import DataError
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.columns.roles import NO_EVENT, Guess, describe_content
 from tierrec_core.sources.schema_inference.event_names import (
+    CROSS,
     IGNORE,
     NO,
     STATUS_NAMES,
@@ -23,6 +25,7 @@ from tierrec_core.sources.schema_inference.event_names import (
     words,
 )
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
+from tierrec_core.sources.schema_inference.row_kinds.flags import flag_meaning
 
 _MAX_KINDS = 30
 _MIN_WITH_ITEM = 0.95
@@ -30,7 +33,18 @@ _RETURN_WORDS = re.compile(
     r"return(s|ed)?|retour\w*|retur(en|ns?|nering)?|refund(s|ed)?|rue?ck(gabe|sendung|erstattung|nahme)\w*|gutschrift\w*|"
     r"chargeback|erstattung|erstattet|remboursement|avoir|devolucion|devolucao|rimborso|reso|zwrot|reversal|vratka|vraceni"
 )
-_RETURN_CODES = {"crn", "cn", "rma", "ret", "rtn", "creditnote", "creditmemo", "salescreditmemo", "creditinvoice"}
+_RETURN_CODES = {
+    "crn",
+    "cn",
+    "rma",
+    "ret",
+    "rtn",
+    "creditnote",
+    "creditmemo",
+    "salescreditmemo",
+    "creditinvoice",
+    "shkzg",
+}
 _SALES_TEXT = """sale sales sold invoice invoices inv si order orders purchase purchases payment charge capture
     transaction tx rechnung rechnungen verkauf bestellung facture factura fattura fatura vente venta
     vendita sprzedaz faktura verkoop prodej salg"""
@@ -48,7 +62,7 @@ def with_return_column(log: LogFile) -> LogFile:
     used = {guess.value for role, guess in log.roles.items() if role != "event"}
     for name in (name for name in log.preview.columns if name not in used):
         cells = log.preview.sample[name]
-        kinds = _kinds(cells) if 1 < cells.nunique() <= _MAX_KINDS else []
+        kinds = _kinds(cells) if 0 < cells.nunique() <= _MAX_KINDS else []
         if _tells_returns(name, kinds) and not (marks_returns(name, kinds) and _marks_sales(log, cells)):
             guess = Guess("event", name, f"tells returns from sales; {describe_content(log.preview, name)}")
             return replace(log, roles=log.roles | {"event": guess})
@@ -60,7 +74,7 @@ def _marks_sales(log: LogFile, flags: pd.Series) -> bool:
 
     Those of their own have negative amounts, or most have an unmarked row of the same user and item.
     """
-    marked = flags.astype("string").str.lower().str.removesuffix(".0").isin(YES)
+    marked = flags.astype("string").str.lower().str.removesuffix(".0").isin(YES | CROSS)
     for role in {"value", "quantity"} & log.roles.keys():
         numbers, missing = parse_numbers(log.values(role)[marked], log.preview.form.decimal)
         if (numbers[~missing] < 0).mean() > 1 / 2:
@@ -78,7 +92,8 @@ def event_meanings(logs: list[LogFile], given: InferenceOverrides) -> dict[str, 
     counts, with_item = table["event"].value_counts(), table.groupby("event")["has_item"].mean()
     column = next(log.roles["event"].value for log in logs if "event" in log.roles)
     kinds = [str(name) for name in counts.index]
-    inferred = {name: _meaning(name, column, kinds, float(with_item[name])) for name in kinds}
+    path = logs[0].preview.path
+    inferred = {name: _meaning(name, column, path, kinds, float(with_item[name])) for name in kinds}
     names = {name: given.events.get(name) or inferred[name] for name in kinds}
     if unknown := [name for name, event in names.items() if event is None]:
         listed = ", ".join(f"{name or NO_EVENT} ({counts[name]} rows)" for name in unknown)
@@ -105,17 +120,26 @@ def _event_rows(log: LogFile) -> pd.DataFrame:
 
 
 def _kinds(cells: pd.Series) -> list[str]:
-    return [str(kind) for kind in cells.dropna().astype("string").unique()]
+    return [str(kind) for kind in cells.astype("string").fillna("").unique()]
 
 
-def _meaning(name: str, column: str, kinds: Collection[str], with_item: float) -> str | None:
-    """What a kind of rows is; None if that is not known. with_item: share of its rows that name an item"""
-    known, kinds = canonical_event(name), [kind for kind in kinds if kind]
+def _meaning(name: str, column: str, path: Path, kinds: Collection[str], with_item: float) -> str | None:
+    """What a kind of rows is; None if that is not known.
+
+    path: of the log; with_item: share of its rows that name an item
+    """
+    known, kinds = canonical_event(name), list(kinds)
+    if (
+        any(kinds)
+        and (flagged := [flag_meaning(column, kind, path) for kind in (name, *kinds)])
+        and None not in flagged
+    ):
+        return flagged[0]
     if not _tells_returns(column, kinds):
         is_undone = _is_return(name) and with_item >= _MIN_WITH_ITEM
         return RETURN if is_undone and Event.PURCHASE in map(canonical_event, kinds) else known
     if marks_returns(column, kinds):
-        return RETURN if name.lower().removesuffix(".0") in YES else Event.PURCHASE
+        return RETURN if name.lower().removesuffix(".0") in YES | CROSS else Event.PURCHASE
     if not with_item:
         return IGNORE
     if not name:
@@ -127,16 +151,19 @@ def _tells_returns(column: str, kinds: Collection[str]) -> bool:
     """Whether a column has kinds of returns and sales, charges and void orders alone; or says so by yes and no."""
     if plain(column).endswith(STATUS_NAMES):
         return False
-    others = [kind for kind in kinds if not _is_return(kind)]
+    filled = [kind for kind in kinds if kind]
+    others = [kind for kind in filled if not _is_return(kind)]
     is_known = all(_is_sale(kind) or is_charge(kind) or is_void(kind) for kind in others)
-    return marks_returns(column, kinds) or (len(others) < len(kinds) and any(map(_is_sale, others)) and is_known)
+    return marks_returns(column, kinds) or (len(others) < len(filled) and any(map(_is_sale, others)) and is_known)
 
 
 def marks_returns(column: str, kinds: Collection[str]) -> bool:
-    """Whether a column says with yes and no what is a return, such as is_return."""
+    """Whether a column says with yes and no, or with a mark and empty cells, what is a return, such as is_return."""
     values = {kind.lower().removesuffix(".0") for kind in kinds}
     found = {word for word in words(column) if word not in ("is", "was")}
-    is_flag = bool(values & YES and values & NO) and values <= YES | NO
+    no = NO | {""}
+    yes = YES | CROSS if "" in values else YES
+    is_flag = bool(values & yes and values & no) and values <= yes | no
     return is_flag and _is_return(" ".join(found))
 
 

@@ -10,6 +10,7 @@ from tierrec_core.sources.file_columns import ANY_VALUE, is_excluded
 from tierrec_core.sources.schema_inference.columns.names import name_score
 from tierrec_core.sources.schema_inference.columns.roles import Guess, is_item_attribute
 from tierrec_core.sources.schema_inference.event_names import (
+    CROSS,
     NO,
     STATUS_NAMES,
     YES,
@@ -21,6 +22,7 @@ from tierrec_core.sources.schema_inference.event_names import (
     plain,
     words,
 )
+from tierrec_core.sources.schema_inference.order_lines import returned_columns
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.row_kinds.event_kinds import marks_returns
 from tierrec_core.sources.schema_inference.row_kinds.product_parts import find_parts
@@ -35,7 +37,6 @@ _VOID_ORDERS = "orders that came to nothing, by name"
 _TOTALS = {"total", "subtotal", "grandtotal", "summe", "gesamt", "gesamtsumme", "zwischensumme", "transfer", "payout"}
 _MAX_CHARGES = 0.2
 _LETTER = r"[^\W\d_]"
-_CROSS = {"x"}  # where the other cells are empty
 _VOID_DATE = re.compile(
     r"cancel\w*|storn\w*|annul\w*|anul\w*|void\w*|refund\w*|returned|retourniert|delet\w*|gelo(e)?sch\w*"
 )
@@ -68,6 +69,7 @@ def find_exclusions(logs: Sequence[tuple[FilePreview, Mapping[str, Guess]]]) -> 
     taken = {guess.value for _, roles in logs for role, guess in roles.items() if role not in _MAY_BE_STATUSES}
     found = dict[str, dict[str, str]]()
     for preview, roles in logs:
+        taken |= set(returned_columns(preview, roles["quantity"].value) if "quantity" in roles else ())
         columns = {name: _no_purchases(preview, roles, name) for name in preview.columns if name not in taken}
         further = (
             _void_columns(preview, taken),
@@ -117,12 +119,14 @@ def _marked(name: str, texts: pd.Series) -> set[str]:
     """The values that say of a row that it is void or a test, in a column such as is_test or Storniert."""
     values = set(texts.dropna().str.lower())
     plain_values = {value.removesuffix(".0") for value in values}
-    yes = YES | _CROSS if texts.isna().any() else YES
+    yes = YES | CROSS if texts.isna().any() else YES
     if plain(name) in _LIVE_NAMES and YES & plain_values and plain_values <= YES | NO:
         return {value for value in values if value.removesuffix(".0") in NO}
     found = {word for word in words(name) if word not in ("is", "was", "order", "line")}
     is_mark = (
-        is_void(name) or marks_returns(name, values) or (bool(found) and found <= _NO_ORDERS | {"storniert", "storno"})
+        is_void(name)
+        or marks_returns(name, values | ({""} if texts.isna().any() else set()))
+        or (bool(found) and found <= _NO_ORDERS | {"storniert", "storno"})
     )
     is_complete = bool(NO & plain_values) or bool(texts.isna().any())
     if (

@@ -1,4 +1,4 @@
-"""Finds the columns of values and prices in cents, by their names and by the objects of payment providers."""
+"""Finds the columns of values and prices in cents and micros, by names and by objects of payment providers."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from tierrec_core.base.errors import MissingColumnError
-from tierrec_core.sources.numbers import minor_unit_divisors
+from tierrec_core.sources.numbers import is_in_micros, minor_unit_divisors
 from tierrec_core.sources.schema_inference.columns.roles import Guess
 from tierrec_core.sources.schema_inference.event_names import plain, words
 from tierrec_core.sources.schema_inference.file_roles import LogFile
@@ -21,11 +21,11 @@ _AMOUNT = re.compile(r"(.*\.)?(amount|unit_amount|amount_(total|subtotal|paid|du
 _OBJECTS_TEXT = """charge payment_intent invoice invoiceitem line_item price refund balance_transaction"""
 _OBJECTS = frozenset(_OBJECTS_TEXT.split())
 _PROVIDER_ID = re.compile(r"(ch|pi|py|in|ii|il|li|cs|txn|price|re)_\w+")
-_WHOLE = r"[+-]?\d+"
+_WHOLE = r"[+-]?\d+(\.0)?"
 
 
 def minor_units(logs: Sequence[LogFile], catalogue: LookupTable | None, given: Sequence[str] | None) -> list[Guess]:
-    """The columns of values and prices that are divided by 100, each with what shows it.
+    """The columns of values and prices that are divided by 100, or by 1,000,000, each with what shows it.
 
     given: these columns instead. Raises MissingColumnError for a given one that is not of values or prices.
     """
@@ -43,7 +43,8 @@ def minor_units(logs: Sequence[LogFile], catalogue: LookupTable | None, given: S
     for preview, name, codes in columns:
         shown = ("given" if name in given else "") if given is not None else _shown_by(preview, name, codes)
         found |= {name: shown} if shown else {}
-    return [Guess(f"minor_units {name}", "divided by 100", shown) for name, shown in found.items()]
+    divisors = {name: "1,000,000" if is_in_micros(name) else "100" for name in found}
+    return [Guess(f"minor_units {name}", f"divided by {divisors[name]}", shown) for name, shown in found.items()]
 
 
 def _shown_by(preview: FilePreview, name: str, codes: pd.Series) -> str:
@@ -52,10 +53,11 @@ def _shown_by(preview: FilePreview, name: str, codes: pd.Series) -> str:
     is_text = isinstance(cells.dtype, pd.StringDtype)
     is_whole = cells.str.fullmatch(_WHOLE) if is_text else pd.to_numeric(cells, errors="coerce") % 1 == 0
     known = codes.dropna()
-    if not len(cells) or not is_whole.fillna(False).all() or (len(known) and (minor_unit_divisors(known) == 1).all()):
+    is_major = len(known) > 0 and bool((minor_unit_divisors(known, name) == 1).all())
+    if not len(cells) or not is_whole.fillna(False).all() or is_major:
         return ""
     example = f"whole numbers such as {cells.iloc[0]}"
-    if _MINOR & set(words(name)) or plain(name).endswith(("cents", "minorunits")):
+    if is_in_micros(name) or _MINOR & set(words(name)) or plain(name).endswith(("cents", "minorunits")):
         return f"{example}, by name"
     if _NESTED.fullmatch(name) or (_AMOUNT.fullmatch(name) and _is_of_provider(preview)):
         return f"{example}, by the names of a payment provider's objects"
