@@ -21,8 +21,8 @@ from tierrec_core.sources.time_formats import (
     likeliest_format,
     parse_times,
     plausible_shares,
-    with_time_of_day,
 )
+from tierrec_core.sources.times.clocks import with_time_of_day
 
 MAX_ROWS = 200_000
 _MIN_PARSED = 0.95

@@ -1,1 +1,1 @@
-"""Time zones, and the order of days and months, of times in files."""
+"""Times in files: of events, of a day, their zones, and the order of days and months."""

@@ -8,7 +8,7 @@ from tierrec_core.base.errors import DataError
 from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources.files import read_files
 from tierrec_core.sources.schema_inference import propose_settings
-from tierrec_core.sources.time_formats import with_time_of_day
+from tierrec_core.sources.times.clocks import with_time_of_day
 from tierrec_core.sources.times.time_zones import known_zone
 
 NUM_ROWS = 300

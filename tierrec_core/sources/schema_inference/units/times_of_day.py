@@ -10,7 +10,8 @@ from tierrec_core.sources.schema_inference.columns.roles import Guess
 from tierrec_core.sources.schema_inference.columns.times import FOLLOWS_EVENT
 from tierrec_core.sources.schema_inference.event_names import words
 from tierrec_core.sources.schema_inference.preview import FilePreview, few_filled
-from tierrec_core.sources.time_formats import TimeFormat, is_clock, is_number_clock, parse_times, with_time_of_day
+from tierrec_core.sources.time_formats import TimeFormat, parse_times
+from tierrec_core.sources.times.clocks import is_clock, is_number_clock, with_time_of_day
 
 _MIN_NUMBERS, _OF_NAMED = 0.95, 0.005
 _NO_CLOCK = re.compile(
