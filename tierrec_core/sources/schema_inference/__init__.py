@@ -12,7 +12,6 @@ from tierrec_core.base.contracts import Event
 from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources.file_head import FileHead
 from tierrec_core.sources.frames import event_of_file
-from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.columns.roles import Guess, describe_content
 from tierrec_core.sources.schema_inference.default_settings import default_sections
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
@@ -104,8 +103,10 @@ def _unused(inputs: InferredFiles) -> list[str]:
 def _unused_numbers(log: LogFile, used: Collection[str]) -> list[Guess]:
     """The columns of numbers that no setting reads."""
     preview = log.preview
-    numbers = {name: parse_numbers(preview.sample[name].dropna(), preview.form.decimal)[0] for name in preview.columns}
-    unused = [name for name, found in numbers.items() if name not in used and len(found) and np.isfinite(found).all()]
+    others = {name: preview.sample[name].notna() for name in preview.columns if name not in used}
+    unused = [
+        name for name, filled in others.items() if filled.any() and np.isfinite(preview.numbers(name)[0][filled]).all()
+    ]
     return [Guess("unused", ", ".join(unused), "columns of numbers that no setting reads")] if unused else []
 
 

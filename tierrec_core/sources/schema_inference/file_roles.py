@@ -13,7 +13,7 @@ from pydantic import Field
 from tierrec_core.base.contracts import Event
 from tierrec_core.base.errors import MissingColumnError
 from tierrec_core.settings import Params, TableFormat
-from tierrec_core.sources.numbers import currency_codes, parse_numbers
+from tierrec_core.sources.numbers import currency_codes
 from tierrec_core.sources.schema_inference.columns.ids import find_item_column, find_user_column
 from tierrec_core.sources.schema_inference.columns.line_numbers import line_numbers
 from tierrec_core.sources.schema_inference.columns.names import is_rating_name
@@ -104,9 +104,9 @@ class LogFile:
 
     def currencies(self, role: str) -> pd.Series:
         """The currencies that the column of this role names, of values that are numbers; none without the column."""
-        numbers, _ = parse_numbers(self.values("value"), self.preview.form.decimal)
-        cells, rows = self.values(role), self.values("value").index[np.isfinite(numbers)]
-        return currency_codes(cells[cells.index.isin(rows)])
+        if not {role, "value"} <= self.roles.keys():
+            return currency_codes(pd.Series([], dtype="string"))
+        return currency_codes(self.values(role)[np.isfinite(self.preview.numbers(self.roles["value"].value)[0])])
 
     @property
     def returned(self) -> list[str]:

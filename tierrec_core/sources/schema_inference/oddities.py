@@ -134,8 +134,8 @@ def _unused_columns(log: LogFile) -> Iterator[str]:
 def _zero_ratings(log: LogFile) -> Iterator[str]:
     """Ratings of 0 beside higher ones, as Book-Crossing has for books that were not rated."""
     name = log.roles["value"].value if "value" in log.roles else ""
-    numbers, _ = parse_numbers(log.values("value"), log.preview.form.decimal)
-    if is_rating_name(name) and (num := int((numbers == 0).sum())) and (numbers > 0).any():
+    numbers = log.preview.numbers(name)[0] if is_rating_name(name) else np.zeros(0)
+    if (num := int((numbers == 0).sum())) and (numbers > 0).any():
         yield (
             f"{log.preview.path}: {num / len(numbers):.0%} of the rows have 0 in {name}, which may mean that there was "
             f"no rating; they are read as ratings of 0; --exclude {shlex.quote(f'{name}=0')} leaves them out"

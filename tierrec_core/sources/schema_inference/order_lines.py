@@ -10,7 +10,6 @@ import pandas as pd
 
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.base.errors import DataError
-from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.columns.names import header_words, is_exact, name_score
 from tierrec_core.sources.schema_inference.columns.roles import Guess
 from tierrec_core.sources.schema_inference.event_names import is_undone, words
@@ -121,10 +120,9 @@ def returned_columns(preview: FilePreview, quantity: str | None) -> list[str]:
     it is known
     """
     found = dict[str, float]()
-    most = pd.Series(parse_numbers(preview.sample[quantity], preview.form.decimal)[0]).abs() if quantity else np.inf
+    most = pd.Series(preview.numbers(quantity)[0]).abs() if quantity else np.inf
     for name in (name for name in preview.columns if name != quantity and _is_of_returned(name)):
-        numbers = pd.Series(parse_numbers(preview.sample[name], preview.form.decimal)[0])
-        numbers = numbers.abs().fillna(0)
+        numbers = pd.Series(preview.numbers(name)[0]).abs().fillna(0)
         if (numbers == 0).mean() > 1 / 2 and (numbers <= most).mean() >= _MIN_AGREEING:  # else of those that are left
             found[name] = float(numbers.sum())
     cancelled = [name for name in found if any(map(_CANCELLED.match, words(name)))]
@@ -142,9 +140,8 @@ def unit_price(preview: FilePreview, roles: Mapping[str, Guess], given: bool | N
         return Guess("unit_price", str(given).lower(), "given")
     if not {"item", "value", "quantity"} <= roles.keys():
         return None
-    columns = {role: preview.sample[roles[role].value] for role in ("item", "value", "quantity")}
-    numbers = {role: parse_numbers(columns[role], preview.form.decimal)[0] for role in ("value", "quantity")}
-    rows = pd.DataFrame({"item": columns["item"]} | numbers)
+    numbers = {role: preview.numbers(roles[role].value)[0] for role in ("value", "quantity")}
+    rows = pd.DataFrame({"item": preview.sample[roles["item"].value]} | numbers)
     rows = rows[(rows["value"] > 0) & (rows["quantity"] > 0)]
     logs = np.log(rows[["value", "quantity"]])
     rows = rows.assign(value=logs["value"], unit=logs["value"] - logs["quantity"])

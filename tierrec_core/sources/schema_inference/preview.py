@@ -9,8 +9,10 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from tierrec_core.base.contracts import BoolArray, FloatArray
 from tierrec_core.base.errors import EmptyDataError, UnreadableFileError
 from tierrec_core.settings import TableFormat
+from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.format_detection import detect_sample
 from tierrec_core.sources.tables import read_table, repeats_names, table_kind
 from tierrec_core.sources.time_formats import (
@@ -114,6 +116,16 @@ class FilePreview:
             if shares.size and shares.max() >= _MIN_PARSED:
                 found[name] = likeliest_format(sample[name], likely, shares)
         return found
+
+    def numbers(self, column: str) -> tuple[FloatArray, BoolArray]:
+        """The numbers of a column, NaN for what is none, and which cells are empty or say so, [N] each."""
+        if column not in self._numbers:
+            self._numbers[column] = parse_numbers(self.sample[column], self.form.decimal)
+        return self._numbers[column]
+
+    @cached_property
+    def _numbers(self) -> dict[str, tuple[FloatArray, BoolArray]]:
+        return {}  # most columns are asked for by several roles
 
     @cached_property
     def foreign_text(self) -> str:

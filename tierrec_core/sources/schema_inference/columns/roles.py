@@ -9,7 +9,7 @@ import pandas as pd
 
 from tierrec_core.base.contracts import EVENT_NAMES
 from tierrec_core.base.ids import normal_id, text_ids
-from tierrec_core.sources.numbers import currency_codes, parse_numbers
+from tierrec_core.sources.numbers import currency_codes
 from tierrec_core.sources.schema_inference.columns.names import (
     TYPE_SCORE,
     is_exact,
@@ -86,7 +86,7 @@ def find_by_name(role: str, preview: FilePreview, assigned: set[str]) -> Guess |
         for column in preview.columns
         if column not in assigned
         and name_score(role, column)
-        and _fits(role, preview.sample[column], preview.form.decimal)
+        and _fits(role, preview, column)
         and not (role in _IDS and _is_no_id(preview, role, column))
     }
     best = max(scores, key=scores.__getitem__, default=None)
@@ -106,7 +106,7 @@ def _amount_weight(role: str, column: str, preview: FilePreview) -> float:
     """Less than 1 for an amount of pieces, which are few and whole, beside values with decimals."""
     if role != "value" or is_rating_name(column):
         return 1.0
-    numbers, missing = parse_numbers(preview.sample[column], preview.form.decimal)
+    numbers, missing = preview.numbers(column)
     numbers = numbers[~missing]
     return _OF_PIECES if len(numbers) and (np.abs(numbers) <= _MAX_PIECES).all() and (numbers % 1 == 0).all() else 1.0
 
@@ -141,10 +141,10 @@ def _is_no_id(preview: FilePreview, role: str, column: str) -> bool:
 
 def is_amount(preview: FilePreview, column: str) -> bool:
     """Whether the values are numbers, and some are written as amounts are: with decimals, marks or a currency."""
-    filled = preview.sample[column].dropna()
+    cells = preview.sample[column]
+    filled, numbers = cells.dropna(), preview.numbers(column)[0][cells.notna()]
     if filled.empty:
         return False
-    numbers, _ = parse_numbers(filled, preview.form.decimal)
     is_written = ~filled.astype("string").str.fullmatch(_ID_NUMBER).to_numpy(dtype=bool)
     return bool(np.isfinite(numbers).mean() >= _MIN_NUMBERS and is_written.mean() >= _MIN_WRITTEN)
 
@@ -181,13 +181,13 @@ def describe_unified(preview: FilePreview, column: str) -> str:
     return f"; {example!r} is read as {normal_id(example)!r}, by which {merged} ids are equal to others"
 
 
-def _fits(role: str, values: pd.Series, decimal: str) -> bool:
+def _fits(role: str, preview: FilePreview, column: str) -> bool:
     """Whether the values allow the role: amounts are numbers, and ids are neither fractional nor true or false."""
-    filled = values.dropna()
+    filled = preview.sample[column].dropna()
     if filled.empty:
         return False
     if role in ("value", "quantity", "price"):
-        numbers, missing = parse_numbers(filled, decimal)
+        numbers, missing = preview.numbers(column)
         return bool((~missing).any() and (~np.isnan(numbers[~missing])).mean() >= _MIN_NUMBERS)
     if role == "currency":
         return filled.nunique() <= _MAX_EVENT_KINDS and bool(currency_codes(filled).str.len().le(_MAX_CODE).all())
