@@ -9,16 +9,9 @@ from benchmarks.drift import parallel
 from benchmarks.drift.benchmark import RESULT
 from benchmarks.drift.detection_trials import DetectionTrial
 from benchmarks.drift.parallel import Job, run_jobs
+from tests.support.failing_jobs import numbers
 
 NUMBERS = TypeAdapter(list[int])
-
-
-def numbers(log: Path, first: int) -> list[int]:
-    with log.open("a") as file:
-        file.write(f"{first}\n")
-    if first == 2 and not log.with_name("repaired").exists():
-        raise ValueError("interrupted")
-    return [first, first + 1]
 
 
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

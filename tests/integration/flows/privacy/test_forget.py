@@ -214,7 +214,7 @@ for number, line in enumerate(forget_user(layout, read_settings(layout.params), 
 """
 
 
-@pytest.mark.parametrize("step", [0, 3])
+@pytest.mark.parametrize("step", [pytest.param(0, marks=pytest.mark.slow), 3])
 def test_a_call_that_was_killed_between_steps_is_called_again(shop: Layout, step: int) -> None:
     arguments = [sys.executable, "-c", STEPS, ANN, str(step)]
     killed = subprocess.run(arguments, cwd=shop.root, env=ENV | {"PYTHONPATH": str(ROOT)}, capture_output=True)

@@ -58,7 +58,7 @@ def page(opener: Opener) -> Any:
 def check(page: Any, endpoint: tuple[str, str], mode: GenerationMode) -> None:
     method, path = endpoint
 
-    @settings(max_examples=5 if path == SLOW else 15, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=5 if path == SLOW else 10, suppress_health_check=list(HealthCheck))
     @given(case=page[path][method].as_strategy(generation_mode=mode))
     def holds(case: schemathesis.Case) -> None:
         case.call_and_validate(checks=CHECKS)

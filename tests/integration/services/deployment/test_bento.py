@@ -282,7 +282,9 @@ def test_a_service_that_lists_otherwise_fails_the_package_stage(made: Layout, tm
     assert not clone.bento.exists()
 
 
-@pytest.mark.parametrize(("end", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
+@pytest.mark.parametrize(
+    ("end", "code"), [pytest.param(signal.SIGTERM, 0, marks=pytest.mark.slow), (signal.SIGKILL, -signal.SIGKILL)]
+)
 def test_serve_leaves_no_process_behind(made: Layout, end: signal.Signals, code: int) -> None:
     port = free_port()
     command = [sys.executable, "-c", SERVE, str(port)]

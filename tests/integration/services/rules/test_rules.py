@@ -77,7 +77,7 @@ def all_pages(caller: Caller, surface: str, body: dict[str, Any], k: int) -> lis
     return pages
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(
     path=st.sampled_from(sorted(PATHS)),
     surface=st.sampled_from(SURFACES),

@@ -105,7 +105,7 @@ rows = st.one_of(
     ),
 )
 names = (f"shop{number}" for number in itertools.count())
-ANYTHING = settings(max_examples=20, suppress_health_check=list(HealthCheck))
+ANYTHING = settings(max_examples=10, suppress_health_check=list(HealthCheck))
 
 
 def statuses(caller: Caller, surfaces: Sequence[str] = SURFACES[:5]) -> set[int]:
