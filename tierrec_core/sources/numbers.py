@@ -18,8 +18,10 @@ _NUMBERS = {
 }
 _NO_SIGN = re.compile(r"e[+-]?\d+|[\d.,'’()+−–—\s-]")
 _SIGNS = {"€": "EUR", "$": "USD", "US$": "USD", "£": "GBP", "¥": "JPY", "R$": "BRL", "ZŁ": "PLN", "KČ": "CZK"}
+_SIGNS |= {"RP": "IDR", "₫": "VND", "₩": "KRW", "₱": "PHP", "₹": "INR", "฿": "THB"}
 _WHOLE_CODES = "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf"  # of currencies without cents
 _WHOLE_CURRENCIES = frozenset(_WHOLE_CODES.upper().split())
+_WRITTEN_WHOLE = _WHOLE_CURRENCIES | {"IDR"}  # rupiah have cents that nobody writes
 _MICROS = re.compile(r"(?<![A-Za-z])(micros?(?![a-z])|MICROS?(?![A-Z]))|(?<![A-Z])Micros?(?![a-z])")
 _GROUPED = r"[1-9]\d{0,2}(\.\d{3})+"
 _MIN_GROUPED = 10
@@ -79,15 +81,30 @@ def detect_decimal(frame: pd.DataFrame) -> str:
 
 
 def _is_grouped(cells: pd.Series) -> bool:
-    """Whether dots part thousands: all dotted numbers have groups of three digits, and all others are below 1000."""
-    dotted = cells[cells.str.contains(".", regex=False)]
-    others = cells.drop(dotted.index)
-    return bool(
-        dotted.nunique() >= _MIN_GROUPED
-        and dotted.str.fullmatch(_GROUPED).all()
-        and others.nunique() >= _MIN_GROUPED
-        and others.str.fullmatch(r"\d{1,3}").all()
+    """Whether dots part thousands: all dotted numbers have groups of three digits, and all others are below 1000.
+
+    There are some others, or the currency is written without cents.
+    """
+    is_whole = bool(currency_codes(cells).isin(_WRITTEN_WHOLE).mean() > 1 / 2)
+    _, others = _parted(cells)
+    return (
+        has_three_decimals(cells)
+        and (is_whole or others.nunique() >= _MIN_GROUPED)
+        and bool(others.str.fullmatch(r"\d{1,3}").all())
     )
+
+
+def has_three_decimals(cells: pd.Series) -> bool:
+    """Whether all numbers with a dot have three digits behind each, as thousands have."""
+    dotted, _ = _parted(cells)
+    return bool(dotted.nunique() >= _MIN_GROUPED and dotted.str.fullmatch(_GROUPED).all())
+
+
+def _parted(cells: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """The texts of numbers with a dot, and those without, but for signs of currencies."""
+    texts = cells.str.lower().str.replace(_CURRENCIES, "", regex=True).str.strip()
+    has_dot = texts.str.contains(".", regex=False)
+    return texts[has_dot], texts[~has_dot]
 
 
 def _share(cells: pd.Series, decimal: str) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base.contracts import Event
+from tierrec_core.base.errors import DataError
 from tierrec_core.settings import FilesSource, parse
 from tierrec_core.sources.file_head import FileHead
 from tierrec_core.sources.frames import event_of_file
@@ -56,7 +57,7 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
     names, row_events = event_meanings(logs, given), default_events(logs, given.default_event)
     first, previews = logs[0], [log.preview for log in logs]
     facts = [
-        unit_price(first.preview, first.roles, given.unit_price),
+        _unit_price(logs, given.unit_price),
         main_currency(first.preview.path, pd.concat([log.currencies("currency") for log in logs]), given.currency),
         daily_sessions(first.preview, first.roles, first.time_format),
     ]
@@ -91,6 +92,19 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
         *find_oddities(logs, catalogue, given, names),
     )
     return Proposal({"source": source, **sections}, tuple(guesses), warnings)
+
+
+def _unit_price(logs: Sequence[LogFile], given: bool | None) -> Guess | None:
+    """Whether values are prices of one piece. Raises DataError where they are so in one file and not in another."""
+    found = {log.preview.path: guess for log in logs if (guess := unit_price(log.preview, log.roles, given))}
+    path_of = {guess.value: path for path, guess in found.items()}
+    if len(path_of) > 1:
+        raise DataError(
+            f"{path_of['true']}: values are prices of one piece, and those in {path_of['false']} are of all pieces of "
+            "a row; wanted one of both in all files\nmultiply the prices by the quantities, or say with --unit-price "
+            "or --line-total what all values are"
+        )
+    return next(iter(found.values()), None)
 
 
 def _unused(inputs: InferredFiles) -> list[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tierrec_core.base.ids import text_ids
 from tierrec_core.sources.file_columns import ANY_VALUE
-from tierrec_core.sources.numbers import parse_numbers
+from tierrec_core.sources.numbers import has_three_decimals, parse_numbers
 from tierrec_core.sources.schema_inference.columns.names import is_rating_name, is_user_name, name_score
 from tierrec_core.sources.schema_inference.columns.roles import Guess
 from tierrec_core.sources.schema_inference.event_names import IGNORE, is_charge
@@ -45,6 +45,7 @@ def find_oddities(
     yield from _unread_clocks(log)
     yield from _void_dates(log)
     yield from _unread_numbers(log)
+    yield from _three_decimals(log, given)
     yield from _unused_columns(log)
     yield from _zero_ratings(log)
     yield from _without_items(log, names)
@@ -121,6 +122,17 @@ def _unread_numbers(log: LogFile) -> Iterator[str]:
                     f"{len(cells) - 1} other cells are no numbers with the decimal mark "
                     f"{log.preview.form.decimal!r}; write all alike"
                 )
+
+
+def _three_decimals(log: LogFile, given: InferenceOverrides) -> Iterator[str]:
+    cells, form = log.values("value").dropna(), log.preview.form
+    is_open = given.decimal is None and form.decimal == "." and pd.api.types.is_string_dtype(cells.dtype)
+    if is_open and has_three_decimals(cells):
+        example = cells[cells.str.contains(".", regex=False)].iloc[0]
+        yield (
+            f"{log.preview.path}: all numbers with a dot in {log.roles['value'].value} have three digits behind it, "
+            f"such as {example!r}; --decimal , says that the dots part thousands"
+        )
 
 
 def _unused_columns(log: LogFile) -> Iterator[str]:

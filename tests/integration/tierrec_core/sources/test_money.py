@@ -46,6 +46,20 @@ def test_dots_part_thousands_where_all_smaller_numbers_have_none(tmp_path):
     assert read_files(source, tmp_path).events["value"].tolist() == amounts.tolist()
 
 
+@pytest.mark.parametrize(("before", "after"), [("Rp ", ""), ("", " ₫"), ("IDR ", "")])
+@pytest.mark.parametrize("least", [200, 5000])
+def test_dots_part_thousands_of_currencies_without_cents(tmp_path, before, after, least):
+    amounts = np.random.default_rng(3).integers(least, 90_000, 300)
+    texts = [f"{before}{german(amount).partition(',')[0]}{after}" for amount in amounts]
+    assert values_of(priced(tmp_path, texts))[1] == amounts.tolist()
+
+
+def test_three_digits_behind_each_dot_are_warned_of(tmp_path):
+    path = priced(tmp_path, [f"{amount // 1000}.{amount % 1000:03}" for amount in range(5000, 9000, 13)])
+    assert any("--decimal ," in one for one in propose_settings([path], {}).warnings)
+    assert not any("--decimal ," in one for one in propose_settings([path], {"decimal": ","}).warnings)
+
+
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_the_true_amounts_are_read(way, tmp_path):
     rng = np.random.default_rng(3)
@@ -225,3 +239,17 @@ def test_where_no_item_has_several_quantities_the_name_says_what_a_value_is_wort
     shown = {guess.place: guess for guess in propose_settings([tmp_path / "log.csv"], {}).guesses}
     assert ("unit_price" in shown) == is_unit
     assert values_of(tmp_path / "log.csv")[1] == [price * (2 if is_unit else 1) for price in PRICES]
+
+
+def test_prices_of_a_piece_in_one_file_and_totals_in_another_are_refused(tmp_path):
+    rng = np.random.default_rng(5)
+    for name, column in (("orders_1.csv", "unit_price"), ("orders_2.csv", "line_total")):
+        items, quantities = rng.integers(0, 20, 300), rng.integers(1, 5, 300)
+        log = pd.DataFrame({"user_id": rng.integers(0, 30, 300), "item_id": items, "quantity": quantities})
+        log["order_date"] = pd.Timestamp("2024-01-05") + pd.to_timedelta(np.arange(300), unit="D")
+        log[column] = (items + 1.5) * (quantities if column == "line_total" else 1)
+        log.to_csv(tmp_path / name, index=False)
+    paths = [tmp_path / "orders_1.csv", tmp_path / "orders_2.csv"]
+    with pytest.raises(DataError, match=r"orders_1\.csv: values are prices of one piece, and those in .*orders_2\.csv"):
+        propose_settings(paths, {})
+    assert not propose_settings(paths, {"unit_price": False}).patch["source"].get("unit_price")
