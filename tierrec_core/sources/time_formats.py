@@ -48,11 +48,17 @@ _ZONE = (
 _WITHOUT_ZONE = rf"regexp_replace(raw, '([\dMm.]) ?({_ZONES}|\([^)]*\))$', '\1')"
 _BARE = f"case when {_ENDS_OPEN} then trim({_WITHOUT_ZONE}, '[]') else raw end"
 _SPACED = f"replace(replace({_BARE}, '\u202f', ' '), '\u00a0', ' ')"  # as browsers and phones write AM
-_HALVES = rf"regexp_replace({_SPACED}, '([AaPp])\.[Mm]\.', '\1m')"
-_TEXT = rf"replace(regexp_replace({_HALVES}, '(:\d\d),(\d)', '\1.\2'), ', ', ' ')"
+_HALVES = rf"regexp_replace({_SPACED}, '([AaPp])\.\s?[Mm]\.', '\1m')"
+_MARKED = rf"replace(regexp_replace({_HALVES}, '(:\d\d),(\d)', '\1.\2'), ', ', ' ')"
+_TEXT = r"""case when contains(marked, '年') then regexp_replace(marked, '(\d+)年(\d+)月(\d+)日', '\1-\2-\3')
+    when regexp_matches(marked, ' \d\d?\.\d\d(\.\d\d)?$')
+    then regexp_replace(marked, ' [^ ]*$', '') || ' ' || replace(regexp_extract(marked, '[^ ]*$'), '.', ':')
+    else replace(marked, ' à ', ' ') end"""
+_NUMBER = r"try_cast(regexp_replace(raw, '^(\d+),(\d+)$', '\1.\2') as double)"
 _RAW = "select {place} as place, left(cast({c} as varchar), 100) as raw from frame"  # longer ones are no times
 _CELLS = f"""
-with cells as ({{cells}}), texts as (select *, {_TEXT} as text, try_cast(raw as double) as number from cells)
+with cells as ({{cells}}), trimmed as (select *, {_MARKED} as marked from cells),
+texts as (select *, {_TEXT} as text, {_NUMBER} as number from trimmed)
 select {{columns}} from texts
 """  # noqa: S608
 _ISO = "try_cast(replace(replace(text, ' +', '+'), ' -', '-') as timestamptz)"
@@ -108,10 +114,11 @@ TIME_FORMATS = (
         )
         for mark in "-/"
     ),
+    _dates("dates like 2024.12.31", (f"%Y.%m.%d{clock}" for clock in _CLOCKS + _HALF_DAYS)),
     _dates("dates like 31/Dec/2024:13:00:00 +0000", ("%d/%b/%Y:%H:%M:%S %z",)),
     _dates("dates like Tue Dec 31 2024 13:00:00 GMT+0000", ("%a %b %d %Y %H:%M:%S GMT%z",)),
     _dates("dates like Tue, 31 Dec 2024 13:00:00 +0000", ("%a %d %b %Y %H:%M:%S %z", "%a %d %b %Y %H:%M:%S GMT")),
-    _dates("dates like 20241231", ("%Y%m%d%H%M%S", *(f"%Y%m%d{clock}" for clock in _CLOCKS))),
+    _dates("dates like 20241231", ("%Y%m%d%H%M%S", "%Y%m%d%H%M", *(f"%Y%m%d{clock}" for clock in _CLOCKS))),
     TimeFormat("days since 1900, as in spreadsheets", _SERIAL, "days"),
 )
 _BY_NAME = {time_format.name: time_format for time_format in TIME_FORMATS}

@@ -60,11 +60,22 @@ PATTERNS = (
     "%Y/%m/%d %H:%M",
     "%a, %d %b %Y %H:%M:%S +0000",
     "%m/%d/%Y, %I:%M:%S\u202f%p",
+    "%d/%m/%Y %H.%M",
+    "%Y.%m.%d %H.%M.%S",
+    "%d/%m/%Y à %H:%M",
+    "%Y年%m月%d日 %H:%M:%S",
+    "%Y%m%d%H%M",
 )
 WAYS = {pattern: lambda times, pattern=pattern: times.dt.strftime(pattern) for pattern in PATTERNS}
 WAYS |= {
     "unpadded": unpadded,
     "dotted halves": lambda times: times.dt.strftime("%m/%d/%Y %I:%M %p").str.replace(r"(.)M$", r"\1.m.", regex=True),
+    "spanish halves": lambda times: (
+        times.dt.strftime("%d/%m/%Y %I:%M:%S %p").str.lower().str.replace(r"(.)m$", r"\1. m.", regex=True)
+    ),
+    "serials of a comma": lambda times: (
+        ((times - pd.Timestamp("1899-12-30", tz="UTC")) / pd.Timedelta("1D")).map("{:.7f}".format).str.replace(".", ",")
+    ),
     "serials": lambda times: (times - pd.Timestamp("1899-12-30", tz="UTC")) / pd.Timedelta("1D"),
 }
 
