@@ -24,6 +24,7 @@ from tierrec_core.sources.schema_inference.columns.roles import (
     describe_unified,
     find_by_name,
     find_event_column,
+    find_recurring_user,
     is_item_attribute,
     overlap,
 )
@@ -271,7 +272,7 @@ def _infer_roles(
     events: Mapping[str, str],
 ) -> None:
     """Add the other roles. carried: columns that have one value for all lines of an order or all rows of an item"""
-    assigned = {guess.value for guess in roles.values()}
+    assigned, has_user = {guess.value for guess in roles.values()}, "user" in roles
 
     def infer(role: str, find: Callable[[], Guess | None]) -> None:
         if role not in roles and (guess := find()):
@@ -287,6 +288,8 @@ def _infer_roles(
         left_out = (carried if role in _OF_LINE else frozenset()) | unfit.get(role, frozenset())
         infer(role, partial(find_by_name, role, preview, assigned | left_out))
         if role == "session":
+            if not has_user and (recurring := find_recurring_user(preview, roles, assigned)):
+                roles["user"] = recurring
             carried |= order_columns(preview, roles) | _ratings_of_items(preview, roles)
     infer("user", lambda: find_user_column(preview, time, time_format, assigned | numbered))
     if "user" in roles:

@@ -1,8 +1,8 @@
 """Infers the role of each column from its name and its content."""
 
 import shlex
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,13 @@ from tierrec_core.base.ids import normal_id, text_ids
 from tierrec_core.sources.numbers import currency_codes
 from tierrec_core.sources.schema_inference.columns.names import (
     TYPE_SCORE,
+    header_words,
     is_exact,
     is_rating_name,
     is_time_name,
     name_score,
 )
-from tierrec_core.sources.schema_inference.event_names import canonical_event, has_lines_only, is_return
+from tierrec_core.sources.schema_inference.event_names import NO, YES, canonical_event, has_lines_only, is_return
 from tierrec_core.sources.schema_inference.preview import FilePreview
 
 _FLAGS = {
@@ -49,7 +50,10 @@ _MIN_CONSTANT = 0.9
 _MIN_NUMBERED, _OF_ROW_NUMBER = 0.99, 0.5
 _OF_UNIQUE, _OF_FEW, _OF_NAMES = 0.5, 0.25, 0.8
 _MAX_STAFF, _MIN_OF_STAFF = 10, 200
+_MAX_RECURRING = 0.9
 _MIN_BLANKS = 2
+_MAX_FLAGS, _MIN_OF_FLAGS = 2, 50
+_LIST_PRICES = frozenset({"list", "listed", "original", "regular", "rrp", "msrp", "uvp", "compare", "before", "liste"})
 _MAX_PIECES, _OF_PIECES = 30, 0.5
 _ID_NUMBER = r"-?\d+(?:\.0)?"
 _MIN_WRITTEN = 0.05
@@ -95,6 +99,21 @@ def find_by_name(role: str, preview: FilePreview, assigned: set[str]) -> Guess |
     return Guess(role, best, f"by name; {describe_content(preview, best)}")
 
 
+def find_recurring_user(preview: FilePreview, roles: Mapping[str, Guess], assigned: set[str]) -> Guess | None:
+    """A column of users with several orders, where that of users has another value in each order; else none."""
+    if not {"user", "session"} <= roles.keys():
+        return None
+    user, order = (preview.sample[roles[role].value] for role in ("user", "session"))
+    num_users, num_pairs = user.nunique(), len(pd.DataFrame({"user": user, "order": order}).dropna().drop_duplicates())
+    other = find_by_name("user", preview, assigned)
+    if other is None or not _MAX_STAFF < num_users == order.nunique() == num_pairs:
+        return None
+    num_others = preview.sample[other.value].nunique()
+    if not _MAX_STAFF < num_others < _MAX_RECURRING * num_users:
+        return None
+    return replace(other, evidence=f"{other.evidence}; {roles['user'].value} has another value in each order")
+
+
 def _user_weight(values: pd.Series) -> float:
     """As _id_weight; a part of it for names of people, who share them, and for few values, such as those who sell."""
     is_name = values.dropna().astype("string").str.contains(r"\S\s\S").mean() > 1 / 2
@@ -103,9 +122,11 @@ def _user_weight(values: pd.Series) -> float:
 
 
 def _amount_weight(role: str, column: str, preview: FilePreview) -> float:
-    """Less than 1 for an amount of pieces, which are few and whole, beside values with decimals."""
+    """Less than 1 for list prices, and for an amount of pieces, which are few and whole, beside values with decimals."""
     if role != "value" or is_rating_name(column):
         return 1.0
+    if not _LIST_PRICES.isdisjoint(header_words(column)):
+        return _OF_PIECES
     numbers, missing = preview.numbers(column)
     numbers = numbers[~missing]
     return _OF_PIECES if len(numbers) and (np.abs(numbers) <= _MAX_PIECES).all() and (numbers % 1 == 0).all() else 1.0
@@ -193,9 +214,17 @@ def _fits(role: str, preview: FilePreview, column: str) -> bool:
         return filled.nunique() <= _MAX_EVENT_KINDS and bool(currency_codes(filled).str.len().le(_MAX_CODE).all())
     if role == "split":
         return "test" in set(filled.astype("string").unique()) and filled.nunique() <= 3
+    if role in (*_IDS, "session") and not is_exact(name_score(role, column)) and _is_flag(filled):
+        return False
     if role in _IDS:
         return filled.dtype.kind not in "bf" or (filled.dtype.kind == "f" and bool((filled % 1 == 0).all()))
     return True
+
+
+def _is_flag(filled: pd.Series) -> bool:
+    """Whether the values are words of truth, or not more than two in many rows."""
+    kinds = filled.drop_duplicates().astype("string").str.lower()
+    return len(kinds) <= _MAX_FLAGS and (len(filled) >= _MIN_OF_FLAGS or bool(kinds.isin(YES | NO).all()))
 
 
 def is_free_text(filled: pd.Series) -> bool:

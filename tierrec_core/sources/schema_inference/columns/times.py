@@ -8,7 +8,7 @@ from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.time_formats import TimeFormat, describe_order
 
 FOLLOWS_EVENT = re.compile(
-    r"updat|modif|chang|ship|deliver|dispatch|cancel|refund|return|due|expir|versand|storn", re.IGNORECASE
+    r"upd|modif|chang|ship|deliver|dispatch|cancel|refund|return|due|expir|versand|storn", re.IGNORECASE
 )
 _FEW_TIMES = 3
 
