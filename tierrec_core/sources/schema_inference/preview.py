@@ -1,5 +1,6 @@
 """Preview of a file: its format, columns and a sample of its rows, and the formats of its times."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial, reduce
@@ -30,6 +31,7 @@ MAX_ROWS = 200_000
 _MIN_PARSED = 0.95
 _TIME_ROWS, _FEW_ROWS = 1000, 40
 _MAX_TEXT = 40
+_DATA = re.compile(r"[\d.]*\d[\d.]*|\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*")  # a number, or a moment
 _MONTH = r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 _DIGITS = (
     rf"\d{{4}}|\d\D+\d+\D+\d|{_MONTH}\D{{0,12}}\d"  # of any time: a year or a number since 1970, three numbers, a month
@@ -79,7 +81,7 @@ class FilePreview:
                     f"{path}: the first line has {name[:_MAX_TEXT]!r}, wanted a line of column names; where rows "
                     "are JSON, write the objects alone, one a line, to a file with a name that ends with .jsonl"
                 )
-            if name.replace(".", "").isdigit():
+            if _DATA.fullmatch(name):
                 raise UnreadableFileError(
                     f"{path}: the first line has {name!r}, wanted a line of column names; add one"
                 )

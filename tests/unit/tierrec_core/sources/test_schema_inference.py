@@ -286,6 +286,11 @@ def test_an_override_that_does_not_fit_is_named(overrides, error, message, tmp_p
         ("empty.csv", b"", "is empty"),
         ("log.parquet", b"no parquet", "cannot be read as Parquet"),
         ("headless.csv", b"17,4,881250949\n18,5,881250950\n", "wanted a line of column names"),
+        (
+            "headless.tsv",
+            b"u1\t2024-01-10T10:00:00Z\ts1\nu2\t2024-01-11T10:00:00Z\ts2\n",
+            "wanted a line of column names",
+        ),
         ("rowless.csv", b"user,item,time\n", "no row"),
         ("nowhere.csv", None, "is not a file"),
     ],

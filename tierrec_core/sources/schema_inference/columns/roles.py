@@ -122,7 +122,7 @@ def _user_weight(values: pd.Series) -> float:
 
 
 def _amount_weight(role: str, column: str, preview: FilePreview) -> float:
-    """Less than 1 for list prices, and for an amount of pieces, which are few and whole, beside values with decimals."""
+    """Less than 1 for list prices and, beside values with decimals, for amounts of pieces, which are few and whole."""
     if role != "value" or is_rating_name(column):
         return 1.0
     if not _LIST_PRICES.isdisjoint(header_words(column)):
