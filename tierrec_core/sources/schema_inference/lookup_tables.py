@@ -51,7 +51,8 @@ def find_tables(
             if preview.path in forced:
                 raise DataError(f"{preview.path}: {reason}")
             continue
-        if role == "user" and preview.path not in forced and _has_events(preview, keys[role].column):
+        has_both = role == "item" and log.roles["user"].value in preview.columns
+        if preview.path not in forced and (has_both or _has_events(preview, keys[role].column)):
             continue
         is_bound = keys[role].is_named or preview.path in forced
         is_few = shared < (_MIN_SHARED_IDS if is_bound else _MIN_SHARED_UNNAMED)
@@ -104,10 +105,10 @@ def _may_be_key(values: pd.Series, *, is_named: bool) -> bool:
     return filled.nunique() >= (_MIN_UNIQUE_NUMBERS if is_short and not is_named else _MIN_UNIQUE) * len(filled)
 
 
-def _has_events(preview: FilePreview, user: str) -> bool:
-    """Whether a table has several rows of most users, at different times, as what they did and not what they are."""
-    users = preview.sample[user].dropna()
-    return bool(preview.time_formats) and users.nunique() <= len(users) / 2
+def _has_events(preview: FilePreview, key: str) -> bool:
+    """Whether a table has times and several rows of most users or items, as of what they did and not what they are."""
+    ids = preview.sample[key].dropna()
+    return bool(preview.time_formats) and ids.nunique() <= len(ids) / 2
 
 
 def _in_pairs(preview: FilePreview, key: str) -> str:

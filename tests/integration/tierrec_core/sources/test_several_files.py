@@ -149,3 +149,23 @@ def test_a_status_is_no_event(tmp_path):
     path = written(tmp_path, "log.csv", 2024, ["user_id", "item_id", "time"], Status="paid")
     _, source, _ = read(tmp_path, [path])
     assert source.columns.event is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"product_id": np.arange(60) % 20, "date": "2024-06-12", "warehouse_id": np.arange(60) % 3},
+        {"customer_id": np.arange(20) % 7, "product_id": np.arange(20), "start_date": "2024-03-03", "price": 9.9},
+    ],
+    ids=["several rows of an item", "a column of users"],
+)
+def test_a_log_of_another_kind_is_no_catalogue(tmp_path, other):
+    rng = np.random.default_rng(2)
+    orders = pd.DataFrame({"customer_id": rng.integers(0, 30, 300), "product_id": rng.integers(0, 20, 300)})
+    orders["order_date"] = pd.Timestamp("2024-01-05") + pd.to_timedelta(np.arange(300), unit="h")
+    paths = [tmp_path / "orders.csv", tmp_path / "other.csv"]
+    for path, frame in zip(paths, (orders, pd.DataFrame(other)), strict=True):
+        frame.to_csv(path, index=False)
+    proposal = propose_settings(paths, {})
+    assert "items_path" not in proposal.patch["source"]
+    assert any("other.csv: is not used" in warning for warning in proposal.warnings)
