@@ -7,7 +7,6 @@ from collections.abc import Iterable
 YES = {"true", "1", "yes", "y", "t", "ja", "j", "oui", "o", "si", "sí", "sì", "sim", "tak", "ano", "да"}
 NO = {"false", "0", "no", "n", "f", "nein", "non", "nee", "não", "nao", "nie", "ne", "нет"}
 CROSS = {"x"}  # yes, where the other cells are empty
-STATUS_NAMES = ("status", "state", "zustand", "zahlung", "stato", "estado", "statut", "stav")  # plain, at a name's end
 IGNORE = "ignore"
 
 _NAMES = {
@@ -30,6 +29,16 @@ _NAMES = {
 def plain(name: str) -> str:
     """A name without case, umlauts and punctuation: `Add-To_Cart` is addtocart."""
     return re.sub(r"[\W_]", "", name.lower().replace("ü", "ue").replace("ö", "oe").replace("ä", "ae"))
+
+
+_LETTERS = str.maketrans("łøß", "los")
+
+
+def words(name: str) -> list[str]:
+    """The words in lower case, without accents: `ViewItem` and `view_item` are two."""
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower().translate(_LETTERS)
+    letters = unicodedata.normalize("NFKD", parted)
+    return re.findall(r"[^\W_]+", "".join(one for one in letters if not unicodedata.combining(one)))
 
 
 _BY_NAME = {plain(name): event for event, names in _NAMES.items() for name in names.split()}
@@ -58,7 +67,6 @@ _WORDS = {
 }
 _OUTWEIGHING = ("cart", "favourite")
 _UNDONE = re.compile(r"remove[ds]?|deleted?|cancell?ed|cancell?ation|refund(ed)?|returned|entfernt|storniert|erstattet")
-_LETTERS = str.maketrans("łøß", "los")
 _CHARGES = re.compile(
     r"\b(postage|shipping|delivery|carriage|freight|handling|fees?|charges?|surcharge|discount|voucher|deposit|"
     r"gift ?(?:card|wrap)|adjustment|versand(?:kosten|pauschale|gebue?hr(?:en)?)*|porto|gebue?hr(?:en)?|rabatt|"
@@ -71,8 +79,14 @@ _SETS = {
     verfallen retourniert zuruckgesandt zurueckgesandt ruckerstattet rueckerstattet gutgeschrieben annule annulee
     rembourse remboursee echoue refuse anulowane anulowany anulowano zwrocone zwrot odrzucone annullato annullata
     rimborsato rimborsata fallito geannuleerd terugbetaald mislukt cancelado cancelada anulado anulada reembolsado
-    reembolsada devuelto rechazado devolvido zruseno zrusena vraceno avbruten aterbetald annulleret refunderet отменен
-    возврат ακυρωθηκε ακυρωμενη επιστροφη""",
+    reembolsada devuelto devuelta rechazado rechazada devolvido devolvida estornado estornada zruseno zrusena zrusene
+    stornovano stornovana vraceno vracena vratene vratena avbruten avbestalld aterbetald returnerad makulerad annullerad
+    annulleret annullert kansellert avbestilt refunderet refundert returneret returnert peruutettu peruttu palautettu
+    hyvitetty anulat anulata rambursat rambursata returnat returnata torolve lemondva visszateritve sztornozva
+    widerrufen retoure reso resa retourne retournee refusee geretourneerd iptal iade dibatalkan batal dikembalikan huy
+    otkazano stornirano отменен отменена отменено отменены возврат возвращен возвращена скасовано скасований скасована
+    повернено отказана анулирана ακυρωθηκε ακυρωμενη ακυρωμενο ακυρη ακυρωση επιστροφη επιστραφηκε בוטל בוטלה מבוטל
+    מבוטלת הוחזר זוכה ملغي ملغى ملغية ملغاة الغاء الالغاء مسترد مرتجع مسترجع""",
     "in part": "not no partial partially part nicht kein teil teilweise teils",
     "tax": "tax taxes vat gst mwst ust steuer tva iva impuesto tip tips coupon coupons promotion",
     "with": "incl including included inc excl excluding ex with without after before net gross inkl exkl netto brutto",
@@ -82,10 +96,23 @@ _SETS = {
     "beside charges": """and for of per de di da und fur cost costs code total service sales order payment kosten port
     standard express free insurance protection""",
 }
+_VOID_INSIDE = re.compile(  # in texts without spaces, or with marks within words
+    unicodedata.normalize(
+        "NFKD",
+        "(?<!未)(?<!无)(?<!無)(?<!部分)(?<!一部)(?<!부분)(取消|退款|退货|退貨|关闭|キャンセル|返品|返金|취소|반품|환불|"
+        "ยกเลิก|คืนเงิน|คืนสินค้า)(?!不可|なし|없음)",
+    )
+)
 _RETURN = re.compile(r"return|retour|rue?ck(gabe|sendung)")
+_RETURN_WORD = re.compile(
+    r"return(s|ed)?|retour\w*|retur(en|ns?|nering)?|refund(s|ed)?|rue?ck(gabe|sendung|erstattung|nahme)\w*|"
+    r"gutschrift\w*|chargebacks?|erstattung(en)?|erstattet|remboursements?|avoirs?|devoluci?on(es)?|devoluca?o(es)?|"
+    r"rimborsi?o?|res[io]|zwrot\w?|reversals?|vratk[ay]|vraceni|credit(note|memo)s?|rma|crn|возврат\w*|"
+    r"повернення|επιστροφ\w+|palautu(s|kset)|iade(ler)?"
+)
 _LINE_NAME = re.compile(r"line(item)?s?|position\w*|zeile\w*")
 _VOID, _IN_PART, _TAXES, _WITH, _LINES, _COUNTS, _NO_FLAGS, _FILLERS = (
-    frozenset(text.split()) for text in _SETS.values()
+    frozenset(words(text)) for text in _SETS.values()
 )
 
 
@@ -126,13 +153,6 @@ def flag_event(column: str) -> str:
     return event if event not in _NO_FLAGS and word not in _NO_FLAGS and set(others) <= _COUNTS else ""
 
 
-def words(name: str) -> list[str]:
-    """The words in lower case, without accents: `ViewItem` and `view_item` are two."""
-    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower().translate(_LETTERS)
-    letters = unicodedata.normalize("NFKD", parted)
-    return re.findall(r"[^\W_]+", "".join(one for one in letters if not unicodedata.combining(one)))
-
-
 def _kind(word: str) -> str:
     """The kind of _WORDS, or `ignore`, or an unknown word itself."""
     if is_undone(word):
@@ -148,7 +168,13 @@ def is_undone(word: str) -> bool:
 def is_void(text: str) -> bool:
     """Whether a status, or the name of a column, says that an order came to nothing."""
     found = set(words(text))
-    return not found.isdisjoint(_VOID) and found.isdisjoint(_IN_PART)
+    is_named = not found.isdisjoint(_VOID) or _VOID_INSIDE.search(unicodedata.normalize("NFKD", text))
+    return bool(is_named) and found.isdisjoint(_IN_PART)
+
+
+def is_return_word(word: str) -> bool:
+    """Whether a word, as words() has it, is of what takes a purchase back, such as refund, avoirs and Retouren."""
+    return _RETURN_WORD.fullmatch(word) is not None
 
 
 def is_charge(title: str) -> bool:

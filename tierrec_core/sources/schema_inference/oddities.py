@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from tierrec_core.base.ids import text_ids
-from tierrec_core.sources.file_columns import ANY_VALUE
 from tierrec_core.sources.numbers import has_three_decimals, parse_numbers
 from tierrec_core.sources.schema_inference.columns.names import is_rating_name, is_user_name, name_score
 from tierrec_core.sources.schema_inference.columns.roles import Guess
@@ -16,7 +15,7 @@ from tierrec_core.sources.schema_inference.event_names import IGNORE, is_charge
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.lookup_tables import LookupTable
 from tierrec_core.sources.schema_inference.preview import FilePreview
-from tierrec_core.sources.schema_inference.row_kinds.exclusions import doubtful_void_dates
+from tierrec_core.sources.schema_inference.row_kinds.doubts import doubtful_rows
 from tierrec_core.sources.schema_inference.text_encoding import other_readings
 from tierrec_core.sources.schema_inference.units.times_of_day import clock_columns
 from tierrec_core.sources.tables import ends_cut
@@ -43,7 +42,7 @@ def find_oddities(
         yield from _rounded(log, role)
     yield from _one_time(logs)
     yield from _unread_clocks(log)
-    yield from _void_dates(log)
+    yield from doubtful_rows(log, given.exclude or {})
     yield from _unread_numbers(log)
     yield from _three_decimals(log, given)
     yield from _unused_columns(log)
@@ -98,14 +97,6 @@ def _unread_clocks(log: LogFile) -> Iterator[str]:
         yield (
             f"{log.preview.path}: {name} has times of day, which are not read, and {time.value} has the day alone; if "
             f"they are those of the events, write source.columns.time_of_day: {name}"
-        )
-
-
-def _void_dates(log: LogFile) -> Iterator[str]:
-    for name, share in doubtful_void_dates(log.preview, {guess.value for guess in log.roles.values()}):
-        yield (
-            f"{log.preview.path}: {name} is filled in {share:.0%} of the rows, which may be orders that came to "
-            f"nothing; they are kept; --exclude '{name}={ANY_VALUE}' leaves them out"
         )
 
 

@@ -12,7 +12,7 @@ from tierrec_core.base.contracts import BoolArray
 from tierrec_core.base.errors import DataError
 from tierrec_core.sources.schema_inference.columns.names import header_words, is_exact, name_score
 from tierrec_core.sources.schema_inference.columns.roles import Guess
-from tierrec_core.sources.schema_inference.event_names import is_undone, words
+from tierrec_core.sources.schema_inference.event_names import is_return_word, is_undone, words
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.time_formats import TimeFormat, parse_times
 
@@ -25,7 +25,8 @@ _PRICE = re.compile(
     r"(?!gesamt|zeilen|summen)\w*preis|(unit)?price|prix|precio|prezzo|preco|cena|prijs|pris|unitcost|unitario"
 )
 _OF_LINE = {"total", "line", "row", "sum", "subtotal", "gesamt", "extended", "order"}
-_CANCELLED, _BACK = re.compile("cancel|storn|annul"), re.compile("returns?|refunds?|retour\\w*|cancel|cancellations?")
+_CANCELLED, _BACK = re.compile("cancel|storn|annul"), re.compile("cancel|cancellations?")
+_PIECES = re.compile(r"\w*(menge|anzahl|stue?ck(zahl)?)|units?|pieces|pcs|count|num|number")
 _LIST_MARKS, _MIN_LISTS = (";", "|", ","), 0.1
 
 
@@ -123,6 +124,8 @@ def returned_columns(preview: FilePreview, quantity: str | None) -> list[str]:
     most = pd.Series(preview.numbers(quantity)[0]).abs() if quantity else np.inf
     for name in (name for name in preview.columns if name != quantity and _is_of_returned(name)):
         numbers = pd.Series(preview.numbers(name)[0]).abs().fillna(0)
+        if not _names_pieces(name) and not ((numbers > 1).any() and (numbers % 1 == 0).all()):
+            continue
         if (numbers == 0).mean() > 1 / 2 and (numbers <= most).mean() >= _MIN_AGREEING:  # else of those that are left
             found[name] = float(numbers.sum())
     cancelled = [name for name in found if any(map(_CANCELLED.match, words(name)))]
@@ -131,7 +134,14 @@ def returned_columns(preview: FilePreview, quantity: str | None) -> list[str]:
 
 
 def _is_of_returned(name: str) -> bool:
-    return "quantity" in header_words(name) and any(is_undone(word) or _BACK.fullmatch(word) for word in words(name))
+    """Whether the name is of pieces that came back: with a word of pieces, or of returns alone."""
+    found = words(name)
+    back = [word for word in found if is_undone(word) or _BACK.fullmatch(word) or is_return_word(word)]
+    return bool(back) and (_names_pieces(name) or len(back) == len(found))
+
+
+def _names_pieces(name: str) -> bool:
+    return "quantity" in header_words(name) or any(map(_PIECES.fullmatch, words(name)))
 
 
 def unit_price(preview: FilePreview, roles: Mapping[str, Guess], given: bool | None) -> Guess | None:

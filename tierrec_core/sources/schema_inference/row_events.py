@@ -1,7 +1,7 @@
 """What the rows of a file without a column of events are, by the names of the file and of its columns."""
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from tierrec_core.sources.schema_inference.columns.roles import Guess
 from tierrec_core.sources.schema_inference.event_names import IGNORE, event_word
 from tierrec_core.sources.schema_inference.file_roles import LogFile
 from tierrec_core.sources.schema_inference.row_kinds.file_names import file_event, separating_pattern
-from tierrec_core.sources.schema_inference.row_kinds.flags import refuse_flags, refuse_label
+from tierrec_core.sources.schema_inference.row_kinds.flags import has_order_columns, refuse_flags, refuse_label
 
 _OF_OTHERS = (IGNORE, Event.REDEEM)  # a search_id or a coupon_id stands beside any event
 _VAGUE = ("show", "visit", "look", "detail", "seen")  # last_seen is of the user, show_id of a series
@@ -62,17 +62,28 @@ def _row_event(log: LogFile, *, is_alone: bool) -> tuple[str, str]:
     }
     if RETURN in named and not is_alone:
         return RETURN, named[RETURN]
-    if len(named) > 1 or not named.keys().isdisjoint((IGNORE, RETURN)):
-        raise DataError(
-            f"{path}: there is no column of events, and {', but '.join(named.values())}; wanted one kind of events\n"
-            f"say with --default-event which of {', '.join(EVENT_NAMES)} the rows are, or leave the file out"
-        )
+    _refuse_contradictions(log, named, orders)
     if named:
         return named.popitem()
     if orders:
         return str(Event.PURCHASE), f"{', '.join(orders)} are those of purchases"
     refuse_label(log)
     return str(Event.PURCHASE), "nothing says what the rows are, which are taken as purchases"
+
+
+def _refuse_contradictions(log: LogFile, named: Mapping[str, str], orders: Sequence[str]) -> None:
+    """Raise DataError where names say several events, or none of a log, or another one than the columns of orders."""
+    says = f"{log.preview.path}: there is no column of events, and {', but '.join(named.values())}"
+    if len(named) > 1 or not named.keys().isdisjoint((IGNORE, RETURN)):
+        raise DataError(
+            f"{says}; wanted one kind of events\n"
+            f"say with --default-event which of {', '.join(EVENT_NAMES)} the rows are, or leave the file out"
+        )
+    if named and Event.PURCHASE not in named and has_order_columns(log):
+        raise DataError(
+            f"{says}, but {', '.join(orders)} are those of orders; wanted one kind of events\n"
+            f"say which the rows are with --default-event {Event.PURCHASE} or --default-event {next(iter(named))}"
+        )
 
 
 def _event_words(log: LogFile) -> dict[str, tuple[str, str]]:

@@ -210,7 +210,8 @@ def test_a_flag_of_lines_of_orders_is_asked_for_with_the_answer(log, tmp_path):
     with pytest.raises(
         DataError, match=r"--event-column is_sale --event 0=view --event 1=purchase, or .*--default-event"
     ):
-        proposed(tmp_path, log=lines)
+        proposed(tmp_path, log=lines.drop(columns="order_id"))
+    assert proposed(tmp_path, log=lines)[1] == {"purchase": NUM_ROWS}
     answer = {"event_column": "is_sale", "events": {"0": "view", "1": "purchase"}}
     _, counts = proposed(tmp_path, answer, log=lines)
     assert counts == {"view": 267, "purchase": 133}
@@ -218,6 +219,40 @@ def test_a_flag_of_lines_of_orders_is_asked_for_with_the_answer(log, tmp_path):
     bought = lines.assign(**{name: lines[name].where(is_sale) for name in ("order_id", "quantity")})
     _, counts = proposed(tmp_path, log=bought)
     assert counts == {"view": 267, "purchase": 133}
+
+
+@pytest.mark.parametrize("flag", ["is_sale", "clicked", "sales_count"])
+def test_orders_have_flags_as_attributes(flag, log, tmp_path):
+    flagged = log.assign(**{flag: np.resize([0, 1, 0], NUM_ROWS)})
+    assert proposed(tmp_path, orders_2024=flagged)[1] == {"purchase": NUM_ROWS}
+    assert proposed(tmp_path, log=flagged.rename(columns={"time": "purchase_date"}))[1] == {"purchase": NUM_ROWS}
+    lines = flagged.assign(order_id=np.arange(NUM_ROWS) // 2, quantity=1)
+    assert proposed(tmp_path, data=lines)[1] == {"purchase": NUM_ROWS}
+
+
+@pytest.mark.parametrize("name", ["click_and_collect_2024", "customer_items_view", "coupon_2024"])
+def test_a_file_of_orders_that_is_called_as_other_events_is_asked_about(name, log, tmp_path):
+    lines = log.assign(order_id=np.arange(NUM_ROWS) // 2, quantity=1, unit_price=2.5)
+    with pytest.raises(DataError, match=rf"name {name}.csv, but order_id, .* of orders.*\n.*--default-event purchase"):
+        proposed(tmp_path, **{name: lines})
+    assert proposed(tmp_path, {"default_event": "purchase"}, **{name: lines})[1] == {"purchase": NUM_ROWS}
+
+
+RETURN_FILES = ["avoirs", "stornos_2024", "resi", "devoluciones", "credit_notes", "Rücksendungen", "возвраты"]
+
+
+@pytest.mark.parametrize("name", RETURN_FILES)
+def test_files_of_returns_in_many_languages(name, log, tmp_path):
+    proposal, _ = proposed(tmp_path, orders=log, **{name: log[:40]})
+    assert list(proposal.patch["source"]["file_events"].values()) == ["return"]
+
+
+def test_a_folder_of_returns_is_one(log, tmp_path):
+    for folder in ("orders", "returns"):
+        (tmp_path / folder).mkdir()
+        log.to_csv(tmp_path / folder / "2024.csv", index=False)
+    proposal = propose_settings([tmp_path / "orders", tmp_path / "returns"], {})
+    assert proposal.patch["source"]["file_events"] == {"returns/*": "return"}
 
 
 @pytest.mark.parametrize("values", [[1, 0, 0], ["ja", "nein", "nein"]])

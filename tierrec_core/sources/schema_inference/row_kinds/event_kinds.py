@@ -1,6 +1,5 @@
 """What each kind of rows in a log is: an event of the platform, the return of a purchase, or none."""
 
-import re
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -16,35 +15,22 @@ from tierrec_core.sources.schema_inference.event_names import (
     CROSS,
     IGNORE,
     NO,
-    STATUS_NAMES,
     YES,
     canonical_event,
     is_charge,
+    is_return_word,
     is_void,
     plain,
     words,
 )
 from tierrec_core.sources.schema_inference.file_roles import InferenceOverrides, LogFile
 from tierrec_core.sources.schema_inference.row_kinds.flags import flag_meaning
+from tierrec_core.sources.schema_inference.row_kinds.order_statuses import is_status_name
+from tierrec_core.sources.time_formats import parse_times
 
 _MAX_KINDS = 30
 _MIN_WITH_ITEM = 0.95
-_RETURN_WORDS = re.compile(
-    r"return(s|ed)?|retour\w*|retur(en|ns?|nering)?|refund(s|ed)?|rue?ck(gabe|sendung|erstattung|nahme)\w*|gutschrift\w*|"
-    r"chargeback|erstattung|erstattet|remboursement|avoir|devolucion|devolucao|rimborso|reso|zwrot|reversal|vratka|vraceni"
-)
-_RETURN_CODES = {
-    "crn",
-    "cn",
-    "rma",
-    "ret",
-    "rtn",
-    "creditnote",
-    "creditmemo",
-    "salescreditmemo",
-    "creditinvoice",
-    "shkzg",
-}
+_RETURN_CODES = {"cn", "ret", "rtn", "creditnote", "creditmemo", "salescreditmemo", "creditinvoice", "shkzg"}
 _SALES_TEXT = """sale sales sold invoice invoices inv si order orders purchase purchases payment charge capture
     transaction tx rechnung rechnungen verkauf bestellung facture factura fattura fatura vente venta
     vendita sprzedaz faktura verkoop prodej salg"""
@@ -53,13 +39,15 @@ _LINES_TEXT = """line lines item items lineitem product products article artikel
 _LINES = frozenset(_LINES_TEXT.split())
 _FILLERS_TEXT = """completed complete customer of the a note memo document event full goods"""
 _FILLERS = frozenset(_FILLERS_TEXT.split())
+_PEOPLE = frozenset(["customer", "customers"])  # those who return are no returns
+_IN_ORDER, _MIN_BEFORE, _ALL_BEFORE, _MORE_BEFORE = 1 / 4, 1 / 2, 0.95, 0.2
 
 
 def with_return_column(log: LogFile) -> LogFile:
     """The log with the column whose kinds tell returns from sales as that of events, where it has no other."""
     if "event" in log.roles and any(canonical_event(kind) for kind in _kinds(log.values("event"))):
         return log
-    used = {guess.value for role, guess in log.roles.items() if role != "event"}
+    used = {guess.value for role, guess in log.roles.items() if role != "event"} | set(log.returned)
     for name in (name for name in log.preview.columns if name not in used):
         cells = log.preview.sample[name]
         kinds = _kinds(cells) if 0 < cells.nunique() <= _MAX_KINDS else []
@@ -72,15 +60,30 @@ def with_return_column(log: LogFile) -> LogFile:
 def _marks_sales(log: LogFile, flags: pd.Series) -> bool:
     """Whether the marked rows are the sales that came back, and not rows of their own beside them.
 
-    Those of their own have negative amounts, or most have an unmarked row of the same user and item.
+    Those of their own have negative amounts; or they have orders or times of their own, and most come after an unmarked
+    row of the same user and item.
     """
     marked = flags.astype("string").str.lower().str.removesuffix(".0").isin(YES | CROSS)
     for role in {"value", "quantity"} & log.roles.keys():
         numbers, missing = parse_numbers(log.values(role)[marked], log.preview.form.decimal)
         if (numbers[~missing] < 0).mean() > 1 / 2:
             return False
-    pairs = pd.MultiIndex.from_arrays([log.values("user"), log.values("item")])
-    return bool(pairs[marked].isin(pairs[~marked]).mean() <= 1 / 2)
+    order = ["session"] if "session" in log.roles else ["user", "timestamp"]
+    if (_has_unmarked(log, order, marked) & ~_has_unmarked(log, [*order, "item"], marked)).mean() > _IN_ORDER:
+        return True
+    rows = pd.DataFrame({role: log.values(role) for role in ("user", "item")})
+    rows["at"] = parse_times(log.values("timestamp"), log.time_format, "UTC")
+    sales = rows[~marked].groupby(["user", "item"])["at"].agg(["min", "max"])
+    found = rows[marked].merge(sales, how="left", on=["user", "item"])
+    before, after = (found["min"] <= found["at"]).mean(), (found["max"] > found["at"]).mean()
+    are_own = before > _MIN_BEFORE and (before >= _ALL_BEFORE or before - after >= _MORE_BEFORE)
+    return not are_own
+
+
+def _has_unmarked(log: LogFile, roles: list[str], marked: pd.Series) -> pd.Series:
+    """Whether an unmarked row has the same values as each marked one, [N]."""
+    keys = pd.MultiIndex.from_arrays([log.values(role).astype("string").fillna("") for role in roles])
+    return pd.Series(keys[marked].isin(keys[~marked]))
 
 
 def event_meanings(logs: list[LogFile], given: InferenceOverrides) -> dict[str, Guess]:
@@ -149,7 +152,7 @@ def _meaning(name: str, column: str, path: Path, kinds: Collection[str], with_it
 
 def _tells_returns(column: str, kinds: Collection[str]) -> bool:
     """Whether a column has kinds of returns and sales, charges and void orders alone; or says so by yes and no."""
-    if plain(column).endswith(STATUS_NAMES):
+    if is_status_name(column):
         return False
     filled = [kind for kind in kinds if kind]
     others = [kind for kind in filled if not _is_return(kind)]
@@ -164,13 +167,13 @@ def marks_returns(column: str, kinds: Collection[str]) -> bool:
     no = NO | {""}
     yes = YES | CROSS if "" in values else YES
     is_flag = bool(values & yes and values & no) and values <= yes | no
-    return is_flag and _is_return(" ".join(found))
+    return is_flag and found.isdisjoint(_PEOPLE) and _is_return(" ".join(found))
 
 
 def _is_return(kind: str) -> bool:
     """Whether a kind of rows takes a purchase back, by all of its words."""
     found = set(words(kind))
-    rest = {word for word in found if not _RETURN_WORDS.fullmatch(word)}
+    rest = {word for word in found if not is_return_word(word)}
     return plain(kind) in _RETURN_CODES or (len(rest) < len(found) and rest <= _SALES | _LINES | _FILLERS)
 
 

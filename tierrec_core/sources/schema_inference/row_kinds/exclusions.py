@@ -1,7 +1,7 @@
 """Finds the rows of a log that are no purchases: void and test orders, lines of no product, and sums."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
@@ -12,12 +12,12 @@ from tierrec_core.sources.schema_inference.columns.roles import Guess, is_item_a
 from tierrec_core.sources.schema_inference.event_names import (
     CROSS,
     NO,
-    STATUS_NAMES,
     YES,
     charge_lines,
     is_charge,
     is_deduction,
     is_kind_name,
+    is_return_word,
     is_void,
     plain,
     words,
@@ -25,11 +25,17 @@ from tierrec_core.sources.schema_inference.event_names import (
 from tierrec_core.sources.schema_inference.order_lines import returned_columns
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.row_kinds.event_kinds import marks_returns
+from tierrec_core.sources.schema_inference.row_kinds.order_statuses import (
+    has_statuses,
+    is_of_others,
+    is_status_name,
+    void_statuses,
+)
 from tierrec_core.sources.schema_inference.row_kinds.product_parts import find_parts
 
 _MAX_STATUSES = 30
 _MIN_AGREEING, _MIN_LINES = 0.99, 5
-_MAX_VOID = 0.5
+_MAX_VOID, MAX_MARKED = 0.5, 0.3
 _OF_USERS = 0.9
 _MAY_BE_STATUSES = ("session", "channel")
 _AMOUNTS = ("quantity", "value")
@@ -38,25 +44,12 @@ _TOTALS = {"total", "subtotal", "grandtotal", "summe", "gesamt", "gesamtsumme", 
 _MAX_CHARGES = 0.2
 _LETTER = r"[^\W\d_]"
 _VOID_DATE = re.compile(
-    r"cancel\w*|storn\w*|annul\w*|anul\w*|void\w*|refund\w*|returned|retourniert|delet\w*|gelo(e)?sch\w*"
+    r"cancel\w*|storn\w*|annul\w*|anul\w*|void\w*|refund\w*|return(ed)?|retourniert|delet\w*|gelo(e)?sch\w*"
 )
 _OF_VOIDING = re.compile(r"at|on|by|date|time|datum|zeit|zeitpunkt|am|reason|grund|timestamp")
-_NO_ORDERS = {"draft", "test", "testing", "sandbox", "entwurf", "brouillon", "borrador", "bozza", "trash", "spam"}
-_NO_ORDERS |= {"staging", "deleted", "geloscht", "geloescht", "testbestellung", "demo"}
+_TESTS = {"test", "testing", "sandbox", "draft", "entwurf", "brouillon", "borrador", "bozza", "trash", "spam"}
+_TESTS |= {"staging", "deleted", "geloscht", "geloescht", "testbestellung", "demo", "storniert", "storno"}
 _LIVE_NAMES = {"livemode", "islive", "live", "isvalid", "valid"}
-_FULFILLED_TEXT = """
-    paid complete completed delivered shipped fulfilled processing succeeded successful settled captured normal real
-    live production prod bezahlt abgeschlossen geliefert versendet versandt erledigt ausgeliefert paye payee expedie
-    expediee livre livree termine terminee pagado pagada enviado enviada entregado entregada completado
-    completada pago entregue concluido pagato pagata spedito consegnato completato evaso zaplacone oplacone
-    wyslane zrealizowane betaald verzonden geleverd afgerond voltooid betalt leveret sendt betald levererad
-    skickad zaplaceno odeslano doruceno dokonceno"""
-_FULFILLED = frozenset(_FULFILLED_TEXT.split())
-_OF_STATUS = frozenset(["order", "orders", "payment", "partially", "fully", "and", "not", "yet", "is", "was"])
-_NOT_OF_ORDERS_TEXT = """
-    subscription subscriber customer member membership account user client contact loyalty newsletter coupon voucher
-    promo promotion email mail review stock inventory catalog marital employment kunde kunden konto abo"""
-_NOT_OF_ORDERS = tuple(_NOT_OF_ORDERS_TEXT.split())
 _PRODUCT_AMOUNTS = {"principal", "itemprice", "productcharges"}
 _OTHER_AMOUNTS = re.compile(r"tax|fees?|commission|shipping|promotion|itemfees|itemtax|withheld|giftwrap")
 
@@ -72,7 +65,7 @@ def find_exclusions(logs: Sequence[tuple[FilePreview, Mapping[str, Guess]]]) -> 
         taken |= set(returned_columns(preview, roles["quantity"].value) if "quantity" in roles else ())
         columns = {name: _no_purchases(preview, roles, name) for name in preview.columns if name not in taken}
         further = (
-            _void_columns(preview, taken),
+            void_columns(preview, {*taken, *filter(_is_of_returns, preview.columns if "event" in roles else ())}),
             _lines_without_item(preview, roles),
             _charge_items(preview, roles),
             find_parts(preview, roles),
@@ -90,32 +83,31 @@ def _no_purchases(preview: FilePreview, roles: Mapping[str, Guess], name: str) -
         return {}
     texts = cells.astype("string")
     kinds = set(texts.dropna())
-    if marked := _marked(name, texts):
-        return dict.fromkeys(marked, _VOID_ORDERS)
+    if marked := marked_values(name, texts):
+        return {} if is_excluded(cells, list(marked)).mean() > MAX_MARKED else dict.fromkeys(marked, _VOID_ORDERS)
     left_out = []
-    if status := next((end for end in STATUS_NAMES if plain(name).endswith(end)), None):
-        left_out = list(filter(_is_no_order, kinds))
-        if plain(name).removesuffix(status).endswith(_NOT_OF_ORDERS) or _is_of_users(preview, roles, name, left_out):
-            left_out = []
-    elif _has_statuses(kinds) and not is_item_attribute(preview, roles["item"].value, name):
-        left_out = list(filter(_is_no_order, kinds))
+    if is_status_name(name):
+        left_out = [] if is_of_others(name) else void_statuses(kinds)
+        left_out = [] if is_of_users(preview, roles, name, left_out) else left_out
+    elif has_statuses(kinds) and not is_item_attribute(preview, roles["item"].value, name):
+        left_out = void_statuses(kinds)
     reason = _VOID_ORDERS
     if not left_out:
         left_out, reason = charge_lines(name, kinds) or _other_amounts(kinds), "lines of no product, by name"
     return {} if texts.isin(left_out).all() else {kind.lower(): reason for kind in left_out}
 
 
-def _is_of_users(preview: FilePreview, roles: Mapping[str, Guess], name: str, void: Collection[str]) -> bool:
+def is_of_users(preview: FilePreview, roles: Mapping[str, Guess], name: str, void: Collection[str]) -> bool:
     """Whether a status is that of users: nearly all orders of those with a void one have it."""
     is_known = "session" in roles and roles["session"].value != name
-    order = roles["session" if is_known else "timestamp"].value
-    orders = preview.sample[[roles["user"].value, order, name]].dropna().drop_duplicates([roles["user"].value, order])
-    shares = orders[name].astype("string").isin(void).groupby(orders[roles["user"].value]).agg(["mean", "size"])
-    shares = shares[(shares["mean"] > 0) & (shares["size"] > 1)]
-    return len(shares) >= _MIN_LINES and bool((shares["mean"] == 1).mean() >= _OF_USERS)
+    order, user = roles["session" if is_known else "timestamp"].value, roles["user"].value
+    rows = preview.sample[[user, order]].assign(is_void=preview.sample[name].astype("string").isin(void).fillna(False))
+    users = rows.groupby(user).agg(share=("is_void", "mean"), orders=(order, "nunique"))
+    shares = users["share"][(users["share"] > 0) & (users["orders"] > 1)]
+    return len(shares) >= _MIN_LINES and bool((shares == 1).mean() >= _OF_USERS)
 
 
-def _marked(name: str, texts: pd.Series) -> set[str]:
+def marked_values(name: str, texts: pd.Series) -> set[str]:
     """The values that say of a row that it is void or a test, in a column such as is_test or Storniert."""
     values = set(texts.dropna().str.lower())
     plain_values = {value.removesuffix(".0") for value in values}
@@ -126,7 +118,7 @@ def _marked(name: str, texts: pd.Series) -> set[str]:
     is_mark = (
         is_void(name)
         or marks_returns(name, values | ({""} if texts.isna().any() else set()))
-        or (bool(found) and found <= _NO_ORDERS | {"storniert", "storno"})
+        or (bool(found) and found <= _TESTS)
     )
     is_complete = bool(NO & plain_values) or bool(texts.isna().any())
     if (
@@ -139,18 +131,6 @@ def _marked(name: str, texts: pd.Series) -> set[str]:
     return {value for value in values if value.removesuffix(".0") in yes}
 
 
-def _is_no_order(kind: str) -> bool:
-    """Whether a status is of an order that came to nothing, or that is none."""
-    return is_void(kind) or not _NO_ORDERS.isdisjoint(words(kind))
-
-
-def _has_statuses(kinds: Collection[str]) -> bool:
-    """Whether some values are statuses of orders that were carried out, and some of others, by all of their words."""
-    found = [set(words(kind)) - _OF_STATUS for kind in kinds]
-    are_void = [is_void(kind) or (bool(rest) and rest <= _NO_ORDERS) for kind, rest in zip(kinds, found, strict=True)]
-    return any(are_void) and any(rest and rest <= _FULFILLED for rest in found)
-
-
 def _other_amounts(kinds: Collection[str]) -> list[str]:
     """The kinds of amounts beside that of the product, as in settlements of marketplaces."""
     others = [kind for kind in kinds if plain(kind) not in _PRODUCT_AMOUNTS]
@@ -158,25 +138,31 @@ def _other_amounts(kinds: Collection[str]) -> list[str]:
     return others if is_settlement and len(others) < len(kinds) else []
 
 
-def _void_columns(preview: FilePreview, taken: Collection[str]) -> dict[str, dict[str, str]]:
+def void_columns(preview: FilePreview, taken: Collection[str]) -> dict[str, dict[str, str]]:
     """Columns that are filled in void orders alone, such as cancelled_at and cancel_reason."""
     shares = {
-        name: _filled(preview.sample[name]) for name in preview.columns if name not in taken and _is_of_void(name)
+        name: filled_share(preview.sample[name]) for name in preview.columns if name not in taken and is_of_void(name)
     }
-    sparse = [name for name, share in shares.items() if 0 < share <= _MAX_VOID and not _is_flag(preview.sample[name])]
+    most = {name: MAX_MARKED if _is_of_returns(name) else _MAX_VOID for name in shares}
+    sparse = [n for n, share in shares.items() if 0 < share <= most[n] and not _is_flag(preview.sample[n])]
     return {name: {ANY_VALUE: "filled where an order came to nothing, by name"} for name in sparse}
 
 
-def _is_of_void(name: str) -> bool:
+def is_of_void(name: str) -> bool:
     """Whether a column is called as the time or reason of a cancellation is."""
     found = words(name)
-    joined = len(found) == 1 and re.fullmatch(r"storno(datum|zeit|zeitpunkt|grund)", found[0])
+    joined = len(found) == 1 and re.fullmatch(r"(storno|retouren?|rue?ckgabe)(datum|zeit|zeitpunkt|grund)", found[0])
     return bool(joined) or (
         any(map(_VOID_DATE.fullmatch, found)) and any(map(_OF_VOIDING.fullmatch, found)) and not is_deduction(name)
     )
 
 
-def _filled(cells: pd.Series) -> float:
+def _is_of_returns(name: str) -> bool:
+    return any(map(is_return_word, words(name)))
+
+
+def filled_share(cells: pd.Series) -> float:
+    """The share of cells that are neither empty nor zeros."""
     return float(is_excluded(cells, [ANY_VALUE]).mean())
 
 
@@ -227,15 +213,6 @@ def _sum_lines(preview: FilePreview, roles: Mapping[str, Guess]) -> dict[str, di
         if is_text and bare.nunique() <= len(bare) / 2 and not texts[~is_bare].isin(bare).any():
             return {name: dict.fromkeys(bare, "sums, which have no item")}
     return {}
-
-
-def doubtful_void_dates(preview: FilePreview, taken: Collection[str]) -> Iterator[tuple[str, float]]:
-    """Columns of times at which orders came to nothing, by name, that are kept, with the share of filled rows."""
-    left_out = _void_columns(preview, taken)
-    for name in preview.time_formats:
-        share = _filled(preview.sample[name])
-        if is_void(name) and name not in taken and name not in left_out and share < 1:
-            yield name, share
 
 
 def describe_exclusions(previews: Sequence[FilePreview], exclude: Mapping[str, Mapping[str, str]]) -> list[Guess]:

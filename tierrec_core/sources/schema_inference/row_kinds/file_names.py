@@ -6,16 +6,23 @@ from itertools import combinations
 from pathlib import Path
 
 from tierrec_core.base.contracts import RETURN
-from tierrec_core.sources.schema_inference.event_names import IGNORE, canonical_event, event_word, is_undone, words
+from tierrec_core.sources.schema_inference.event_names import (
+    IGNORE,
+    canonical_event,
+    event_word,
+    is_return_word,
+    is_undone,
+    words,
+)
 from tierrec_core.sources.tables import SUFFIX_KINDS
 
 _SETS = {
     "without": "no non not without wo excl excluding ex minus sans ohne sin senza kein keine bez zonder",
     "cleaned": """removed removal remove removes delete deleted drop dropped excluded stripped filtered cleaned clean
         entfernt bereinigt""",
-    "returns": "return returns refund refunds retoure retouren gutschriften rucksendungen remboursements zwroty",
 }
-_WITHOUT, _CLEANED, _RETURNS = (frozenset(text.split()) for text in _SETS.values())
+_WITHOUT, _CLEANED = (frozenset(text.split()) for text in _SETS.values())
+_VOIDED = re.compile(r"storno\w*|stornierungen")
 _OF_LISTS = ("cart", "favourite")
 _MIN_LETTERS = 3
 
@@ -28,14 +35,23 @@ def file_event(path: Path) -> tuple[str, str]:
     """
     parts = _without_cleaning([word for word in words(path.stem) if not word.isdigit()])
     event, word = event_word(" ".join(parts))
-    undone = next((part for part in parts if is_undone(part) and part not in _RETURNS), "")
-    if found := [part for part in parts if part in _RETURNS]:
+    undone = next((part for part in parts if is_undone(part) and not is_return_word(part)), "")
+    if found := _return_words(parts):
         return (RETURN, found[0]) if not event or word in found else ("", "")
     if undone:
         return IGNORE, undone
-    if not event and (of_folder := canonical_event(path.parent.name)):
-        return of_folder, path.parent.name
-    return event, word
+    if event:
+        return event, word
+    folder, of_folder = path.parent.name, words(path.parent.name)
+    if of_folder and len(_return_words(of_folder)) == len(of_folder):
+        return RETURN, folder
+    return (of_it, folder) if (of_it := canonical_event(folder)) and of_it != IGNORE else ("", "")
+
+
+def _return_words(parts: list[str]) -> list[str]:
+    """The words of what takes purchases back: returns, avoirs, Stornos, credit notes."""
+    notes = {"credit"} if re.search(r"\bcredit (note|memo)s?\b", " ".join(parts)) else set()
+    return [part for part in parts if is_return_word(part) or part in notes or _VOIDED.fullmatch(part)]
 
 
 def separating_pattern(path: Path, events: Mapping[Path, str]) -> str:
@@ -79,7 +95,7 @@ def _without_cleaning(parts: list[str]) -> list[str]:
     kinds = [canonical_event(word) for word in parts]
     if not any(kind in _OF_LISTS for kind in kinds):
         for place, word in enumerate(parts):
-            undone = [n for n, other in enumerate(parts) if n != place and (is_undone(other) or other in _RETURNS)]
+            undone = [n for n, other in enumerate(parts) if n != place and (is_undone(other) or is_return_word(other))]
             following = place + 1 < len(parts)
             is_object = bool(undone) or (len(parts) > 1 and not kinds[place + 1 if following else place - 1])
             if word in _CLEANED and is_object:

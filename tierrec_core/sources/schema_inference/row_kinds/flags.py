@@ -12,19 +12,19 @@ from tierrec_core.base.errors import DataError
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.columns.names import header_words
 from tierrec_core.sources.schema_inference.columns.roles import Guess, describe_content, is_item_attribute
-from tierrec_core.sources.schema_inference.event_names import NO, YES, flag_event, plain
+from tierrec_core.sources.schema_inference.event_names import NO, YES, event_word, flag_event, plain
 from tierrec_core.sources.schema_inference.file_roles import LogFile
 from tierrec_core.sources.schema_inference.row_kinds.file_names import file_event
 
 _TRUTH = dict.fromkeys(YES, "1") | dict.fromkeys(NO, "0")
 _LABELS = {"label", "target", "y", "islabel", "outcome", "response", "positive", "ispositive", "interaction"}
-_MAX_KINDS = 30
+_MAX_KINDS, _MIN_ORDERED = 30, 0.95
 _ORDERS = {"order", "invoice", "receipt", "transaction", "basket", "sale"}
 
 
 def with_flag_column(log: LogFile) -> LogFile:
     """The log with its one column of yes and no as that of events; unless orders have the rows without, too."""
-    flags = {} if "event" in log.roles else _flags(log)
+    flags = {} if "event" in log.roles or is_of_orders(log) else _flags(log)
     if len(flags) != 1 or not _is_truth(*flags.values()) or _has_orders(log, *flags):
         return log
     name = next(iter(flags))
@@ -34,8 +34,8 @@ def with_flag_column(log: LogFile) -> LogFile:
 
 
 def refuse_flags(log: LogFile) -> None:
-    """Raise DataError where columns say what happened, and not one of them alone."""
-    flags = _flags(log)
+    """Raise DataError where columns say what happened, and not one of them alone; in orders, they are attributes."""
+    flags = {} if is_of_orders(log) else _flags(log)
     if not flags:
         return
     example = ", ".join(f"{name} is {log.preview.sample[name].iloc[0]}" for name in flags)
@@ -58,6 +58,21 @@ def refuse_label(log: LogFile) -> None:
                 f"{log.preview.path}: {name} says {' or '.join(kinds)} of each row; wanted what these mean\n"
                 f"say it, as in --event-column {quote(name)} {flags}, or say what all rows are with --default-event"
             )
+
+
+def is_of_orders(log: LogFile) -> bool:
+    """Whether the name of the file or of its times says that all rows are purchases, or their columns do."""
+    named = (file_event(log.preview.path)[0], event_word(log.roles["timestamp"].value)[0])
+    return Event.PURCHASE in named or has_order_columns(log)
+
+
+def has_order_columns(log: LogFile) -> bool:
+    """Whether all rows have the id of an order, and a number of pieces that is not 0."""
+    if not {"session", "quantity"} <= log.roles.keys():
+        return False
+    pieces, _ = parse_numbers(log.values("quantity"), log.preview.form.decimal)
+    is_order = not (_ORDERS - {"basket"}).isdisjoint(header_words(log.roles["session"].value))
+    return is_order and bool((log.values("session").notna() & (pieces != 0)).mean() >= _MIN_ORDERED)
 
 
 def flag_meaning(column: str, name: str, path: Path) -> str | None:
