@@ -40,7 +40,7 @@ PATHS = {
 }
 PERSONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("heavy", {"user_id": "u59"}),
-    ("medium", {"user_id": "u30"}),
+    ("medium", {"user_id": "u17"}),
     ("light", {"user_id": "nobody"}),
     ("light", {"history": ["i11", "i12"]}),
     ("heavy", {"user_id": "u55", "context": {"basket": ["i00"]}}),
@@ -61,6 +61,9 @@ def callers(opener: Opener) -> Iterator[dict[str, Caller]]:
         found[name] = opener(name.replace(" ", "-"), default=tag)
         posted = [{name: value for name, value in item.items() if value is not None} for item in NEW.values()]
         found[name].post_items(*posted)
+        for tier, who in PERSONS:
+            if "user_id" in who:
+                assert found[name].send("GET", f"/users/{who['user_id']}/tier").json()["tier"] == tier
     yield found
     for caller in found.values():
         assert caller.metric("tierrec_requests_total", status="200") > 0
@@ -77,7 +80,7 @@ def all_pages(caller: Caller, surface: str, body: dict[str, Any], k: int) -> lis
     return pages
 
 
-@settings(max_examples=50)
+@settings(max_examples=100)
 @given(
     path=st.sampled_from(sorted(PATHS)),
     surface=st.sampled_from(SURFACES),

@@ -78,7 +78,7 @@ ROW = st.tuples(
 )
 
 
-@hypothesis_settings(max_examples=12)
+@hypothesis_settings(max_examples=25)
 @given(st.lists(ROW, min_size=1, max_size=40), st.integers(3, 20), st.integers(1, 4))
 def test_agrees_with_the_plain_reading(rows, most, least):
     events, settings = log(rows), PrepareSettings(max_events_per_day=most, min_events_per_user=least)
