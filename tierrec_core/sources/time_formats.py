@@ -70,7 +70,7 @@ _DAYS_FIRST = {f"dates like 31{mark}12{mark}2024": (f"%d{mark}%m{mark}",) for ma
 _MONTHS_FIRST = {f"dates like 12{mark}31{mark}2024": (f"%m{mark}%d{mark}",) for mark in "./-"}
 _YEARS_FIRST = {f"dates like 24{mark}12{mark}31": f"%y{mark}%m{mark}%d" for mark in "./-"}
 _ORDERS = {"days": _DAYS_FIRST, "months": _MONTHS_FIRST, "years": _YEARS_FIRST}
-_MONTH = "(?i)jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+MONTH_NAME = "(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 _MONTH_NAMES = {"dates like 31 Dec 2024": ("%d %b ", "%d-%b-", "%d %B ", "%b %d ", "%b-%d-", "%B %d ", "%A %B %d ")}
 
 
@@ -84,7 +84,7 @@ def _dates(name: str, patterns: Iterable[str], text: str = "text") -> TimeFormat
     marks = {mark: min(literal.count(mark) for literal in literals) for mark in "./-:"}
     wanted = [f"{text} like '{f'%{mark}' * count}%'" for mark, count in marks.items() if count]
     has_name = all(re.search("%[bB]", pattern) for pattern in tried)
-    wanted += [f"regexp_matches({text}, '{_MONTH}')"] if has_name else []
+    wanted += [f"regexp_matches({text}, '{MONTH_NAME}')"] if has_name else []
     listed = ", ".join(f"'{pattern}'" for pattern in tried)
     parsed = f"try_strptime({text}, [{listed}])::timestamptz"
     needed = {mark for mark in "./-" if marks[mark]} | ({"a"} if has_name else set())
@@ -319,9 +319,10 @@ def _query_shares_once(sample: _Cells, condition: str, formats: tuple[TimeFormat
 
 
 def _marks(frame: pd.DataFrame) -> set[str]:
-    """The characters of all cells, and "a" if one is a letter; a comma may stand for a point."""
+    """The characters of all cells, with those that _TEXT puts in their place, and "a" if one is a letter."""
     found = set("".join("".join(cells.dropna().astype("string")) for _, cells in frame.items()))
-    return found | ({"a"} if any(mark.isalpha() for mark in found) else set()) | ({"."} if "," in found else set())
+    letter = {"a"} if any(mark.isalpha() for mark in found) else set()
+    return found | letter | {put for mark, put in ((",", "."), ("年", "-")) if mark in found}
 
 
 @cache

@@ -17,6 +17,7 @@ from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.format_detection import detect_sample
 from tierrec_core.sources.tables import read_table, repeats_names, table_kind
 from tierrec_core.sources.time_formats import (
+    MONTH_NAME,
     PLAUSIBLE_TIMES,
     TIME_FORMATS,
     TimeFormat,
@@ -32,10 +33,7 @@ _MIN_PARSED = 0.95
 _TIME_ROWS, _FEW_ROWS = 1000, 40
 _MAX_TEXT = 40
 _DATA = re.compile(r"[\d.]*\d[\d.]*|\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*")  # a number, or a moment
-_MONTH = r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
-_DIGITS = (
-    rf"\d{{4}}|\d\D+\d+\D+\d|{_MONTH}\D{{0,12}}\d"  # of any time: a year or a number since 1970, three numbers, a month
-)
+_DIGITS = rf"\d{{4}}|\d\D+\d+\D+\d|{MONTH_NAME}\D{{0,12}}\d"  # of any time: a year or a number since 1970, three numbers, a month
 
 
 @dataclass(frozen=True)

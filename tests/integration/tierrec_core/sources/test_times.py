@@ -64,6 +64,7 @@ PATTERNS = (
     "%Y.%m.%d %H.%M.%S",
     "%d/%m/%Y à %H:%M",
     "%Y年%m月%d日 %H:%M:%S",
+    "%Y年%m月%d日 %I:%M %p",
     "%Y%m%d%H%M",
 )
 WAYS = {pattern: lambda times, pattern=pattern: times.dt.strftime(pattern) for pattern in PATTERNS}

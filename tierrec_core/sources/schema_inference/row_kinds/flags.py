@@ -70,7 +70,7 @@ def has_order_columns(log: LogFile) -> bool:
     """Whether all rows have the id of an order, and a number of pieces that is not 0."""
     if not {"session", "quantity"} <= log.roles.keys():
         return False
-    pieces, _ = parse_numbers(log.values("quantity"), log.preview.form.decimal)
+    pieces, _ = log.preview.numbers(log.roles["quantity"].value)
     is_order = not (_ORDERS - {"basket"}).isdisjoint(header_words(log.roles["session"].value))
     return is_order and bool((log.values("session").notna() & (pieces != 0)).mean() >= _MIN_ORDERED)
 
