@@ -33,7 +33,8 @@ _MIN_PARSED = 0.95
 _TIME_ROWS, _FEW_ROWS = 1000, 40
 _MAX_TEXT = 40
 _DATA = re.compile(r"[\d.]*\d[\d.]*|\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*")  # a number, or a moment
-_DIGITS = rf"\d{{4}}|\d\D+\d+\D+\d|{MONTH_NAME}\D{{0,12}}\d"  # of any time: a year or a number since 1970, three numbers, a month
+# Of any time: a year or a number since 1970, three numbers, a month.
+_DIGITS = rf"\d{{4}}|\d\D+\d+\D+\d|{MONTH_NAME}\D{{0,12}}\d"
 
 
 @dataclass(frozen=True)
