@@ -1,6 +1,7 @@
 """Request and response bodies, with the descriptions, examples and limits of the OpenAPI document."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -301,8 +302,34 @@ class Info(BaseModel):
     labels: dict[str, str]
 
 
+class ErrorCode(StrEnum):
+    """What a program may decide by; the texts of errors may change."""
+
+    INVALID_REQUEST = "invalid_request"
+    UNAUTHENTICATED = "unauthenticated"
+    MISSING_SCOPE = "missing_scope"
+    FOREIGN_PAGE = "foreign_page"
+    UNKNOWN_SHOP = "unknown_shop"
+    UNKNOWN_PATH = "unknown_path"
+    UNKNOWN_ANSWER = "unknown_answer"
+    MALFORMED_HTTP = "malformed_http"
+    HEADERS_TIMEOUT = "headers_timeout"
+    HEADERS_TOO_LARGE = "headers_too_large"
+    URL_TOO_LONG = "url_too_long"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    KEY_CONFLICT = "key_conflict"
+    BODY_TOO_LARGE = "body_too_large"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    RATE_LIMITED = "rate_limited"
+    INTERNAL_ERROR = "internal_error"
+    STORE_UNAVAILABLE = "store_unavailable"
+    OVERLOADED = "overloaded"
+    TIMEOUT = "timeout"
+
+
 class Problem(BaseModel):
     """Why a request was refused, in the shape that a refused field has too."""
 
+    code: str = Field("", description=f"Stable, for programs: {', '.join(ErrorCode)}.")
     error: str
     detail: list[dict[str, Any]] = []

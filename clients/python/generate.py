@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from services.api import app
+from services.api.openapi import openapi_document
 from services.auth.limits import RequestLimits
 from services.observability.metrics import ServiceMetrics
 from services.tenants.shops import Shops
@@ -18,7 +19,6 @@ from services.tenants.shops import Shops
 ROOT = Path(__file__).parents[2]
 MODELS = Path(__file__).parent / "tierrec_client" / "models.py"
 _HEADER = '"""Requests and answers, generated from the service\'s OpenAPI document by `make client`; do not edit."""'
-_FASTAPI_MODELS = ("HTTPValidationError", "ValidationError")
 _OPTIONS = (
     *("--input-file-type", "openapi", "--output-model-type", "pydantic_v2.BaseModel"),
     *("--base-class", "tierrec_client.base.Model", "--target-python-version", "3.11"),
@@ -28,20 +28,18 @@ _OPTIONS = (
 )
 
 
-def openapi_document() -> dict[str, Any]:
+def service_document() -> dict[str, Any]:
     """Return the service's OpenAPI document."""
     application = FastAPI()
     app.configure_app(application, Shops({}, ServiceMetrics(CollectorRegistry())), RequestLimits())
-    return application.openapi()
+    return openapi_document(application, app.required_scope)
 
 
 def generate_models() -> str:
     """Return the source of tierrec_client/models.py."""
-    document = openapi_document()
+    document = service_document()
     schemas = document["components"]["schemas"]
-    document["components"]["schemas"] = {
-        name: _simplify(schema) for name, schema in schemas.items() if name not in _FASTAPI_MODELS
-    }
+    document["components"]["schemas"] = {name: _simplify(schema) for name, schema in schemas.items()}
     with tempfile.TemporaryDirectory() as folder:
         source, models = Path(folder) / "openapi.json", Path(folder) / "models.py"
         source.write_text(json.dumps(document))

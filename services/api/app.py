@@ -17,16 +17,18 @@ from services.api.middleware import (
     ShopMiddleware,
     is_own_machine,
 )
+from services.api.openapi import openapi_document
 from services.auth.keys import Keyring, KeyScope
 from services.auth.limits import BodyLimit, RequestLimits
 from services.recommend.surfaces import refusal_of
-from services.schemas import Problem
+from services.schemas import ErrorCode, Problem
 from services.store import StoreError
 from services.tenants.background import OverloadError
 from services.tenants.shops import Shops
 from tierrec_core.base.errors import TierRecError
 
 _DESCRIPTION = "Lists for every surface of a shop, in real time. Send what happens to /events, and ask /recommend."
+_HTTP_CODES = {404: ErrorCode.UNKNOWN_PATH, 405: ErrorCode.METHOD_NOT_ALLOWED}
 _PUBLIC_PATHS = frozenset({"/", "/docs.json", "/healthz/store", "/metrics"})
 
 
@@ -54,7 +56,7 @@ def configure_app(app: FastAPI, shops: Shops, limits: RequestLimits) -> None:
 
 def _document(app: FastAPI, shops: Shops) -> dict[str, Any]:
     """The OpenAPI document, in which a request's task is one that a shop serves."""
-    document = app.openapi()
+    document = openapi_document(app, required_scope)
     served = {task for shop in shops.by_name.values() for task in shop.models.champion.task_configs}
     task = document["components"]["schemas"]["RecommendRequest"]["properties"]["task"]["anyOf"][0]
     if served != set(task["enum"]):
@@ -107,13 +109,14 @@ async def _invalid_request(_: Request, error: Exception) -> Response:
     detail = [{"loc": list(problem["loc"]), "msg": problem["msg"], "type": problem["type"]} for problem in problems]
     first = detail[0] if detail else {"loc": [], "msg": "the body cannot be read"}
     field = ".".join(str(part) for part in first["loc"] if part != "body") or "body"
-    return _problem(400, f"{field}: {first['msg']}", detail)
+    return _problem(400, ErrorCode.INVALID_REQUEST, f"{field}: {first['msg']}", detail)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
     """Answer an unknown path or method in the shape of all other errors."""
     problem = cast("HTTPException", error)
-    answer = _problem(problem.status_code, problem.detail)
+    code = _HTTP_CODES.get(problem.status_code, ErrorCode.INVALID_REQUEST)
+    answer = _problem(problem.status_code, code, problem.detail)
     answer.headers.update(problem.headers or {})
     return answer
 
@@ -138,5 +141,5 @@ async def _store_health(request: Request) -> Response:
     return await _unavailable(request, StoreError("the store does not answer the probe"))
 
 
-def _problem(status: int, error: str, detail: list[dict[str, Any]] | None = None) -> Response:
-    return JSONResponse(Problem(error=error, detail=detail or []).model_dump(), status)
+def _problem(status: int, code: ErrorCode, error: str, detail: list[dict[str, Any]] | None = None) -> Response:
+    return JSONResponse(Problem(code=code, error=error, detail=detail or []).model_dump(), status)

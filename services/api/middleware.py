@@ -17,6 +17,7 @@ from services.auth.keys import LOCAL, Keyring, KeyScope, is_loopback
 from services.auth.limits import Rate, Refusal
 from services.observability.access_log import start_request
 from services.observability.metrics import OTHER, ServiceMetrics
+from services.schemas import ErrorCode
 from services.tenants.shop import Shop
 from services.tenants.shops import DEFAULT, Shops
 
@@ -24,12 +25,21 @@ SHOP_HEADER, REQUEST_HEADER = "X-Tierrec-Shop", "X-Request-Id"
 _JSON, _NDJSON = "application/json", "application/x-ndjson"
 _ANSWER_SECONDS = 25.0  # BentoML's limit is above it, and its answer to a late request is not ours
 _AGAIN = (("retry-after", "1"),)
-_LATE = Refusal(504, "service: the answer takes too long; send the request again", _AGAIN)
+_LATE = Refusal(504, ErrorCode.TIMEOUT, "service: the answer takes too long; send the request again", _AGAIN)
 _NO_KEY = Refusal(
-    401, "key: is missing, unknown or expired; send Authorization: Bearer trk_...", (("www-authenticate", "Bearer"),)
+    401,
+    ErrorCode.UNAUTHENTICATED,
+    "key: is missing, unknown or expired; send Authorization: Bearer trk_...",
+    (("www-authenticate", "Bearer"),),
 )
-_OTHER_PAGE = Refusal(403, "host: without a key only requests to localhost, by no page of another site, are answered")
-_FAILED = Refusal(500, "service: an error that is in its log under this answer's X-Request-Id")
+_OTHER_PAGE = Refusal(
+    403,
+    ErrorCode.FOREIGN_PAGE,
+    "host: without a key only requests to localhost, by no page of another site, are answered",
+)
+_FAILED = Refusal(
+    500, ErrorCode.INTERNAL_ERROR, "service: an error that is in its log under this answer's X-Request-Id"
+)
 _CONVERTOR = re.compile(r":\w+}")
 _is_loopback = lru_cache(1024)(is_loopback)
 
@@ -114,7 +124,8 @@ class ShopMiddleware(_Gate):
         shop = self._shops.by_name.get(Headers(scope=scope).get(SHOP_HEADER, DEFAULT))
         if shop is None:
             is_open = _is_local(scope) and all(shop.keys.current.open for shop in self._shops.by_name.values())
-            return Refusal(404, f"{SHOP_HEADER}: there is no shop of this name") if is_open else _NO_KEY
+            unknown = Refusal(404, ErrorCode.UNKNOWN_SHOP, f"{SHOP_HEADER}: there is no shop of this name")
+            return unknown if is_open else _NO_KEY
         scope.setdefault("state", {})["shop"] = shop
         await shop.catch_up()
         return None
@@ -153,15 +164,15 @@ class AuthMiddleware(_Gate):
         if principal is None:
             return _NO_KEY
         required = self._needs(scope["method"], scope["path"])
-        if required not in principal.scopes and principal is LOCAL:
-            return Refusal(403, f"key: none is configured; add one with the scope {required.value!r} for this request")
         if required not in principal.scopes:
-            return Refusal(403, f"key: {principal.key_id} lacks the scope {required.value!r}")
+            found = f"{principal.key_id} lacks" if principal is not LOCAL else "none is configured; this request needs"
+            return Refusal(403, ErrorCode.MISSING_SCOPE, f"key: {found} the scope {required.value!r}")
         take = partial(self._rate.take, principal.key_id) if self._rate else float
         scope.setdefault("state", {})["take_token"] = take
         if wait := take():
             after = (("retry-after", str(math.ceil(wait))),)
-            return Refusal(429, f"rate: key {principal.key_id} asks too often; wait {wait:.3f} s", after)
+            text = f"rate: key {principal.key_id} asks too often; wait {wait:.3f} s"
+            return Refusal(429, ErrorCode.RATE_LIMITED, text, after)
         scope["state"]["principal"] = principal
         return None
 
@@ -178,7 +189,8 @@ class JsonOnlyMiddleware(_Gate):
         media_type = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
         if scope["method"] != "POST" or media_type == expected:
             return None
-        return Refusal(415, f"content-type: {media_type!r} is not understood; send {expected}")
+        text = f"content-type: {media_type!r} is not understood; send {expected}"
+        return Refusal(415, ErrorCode.UNSUPPORTED_MEDIA_TYPE, text)
 
 
 def is_own_machine(scope: Scope) -> bool:

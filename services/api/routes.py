@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Path, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.convertors import StringConvertor, register_url_convertor
 
@@ -15,6 +16,7 @@ from services.recommend.surfaces import recommend_batch, recommendation_job, sea
 from services.schemas import (
     Answer,
     BatchAnswer,
+    ErrorCode,
     EventBatch,
     Explanation,
     Id,
@@ -52,14 +54,26 @@ _CONFLICTS: dict[int | str, dict[str, Any]] = {
     409: {
         "model": Problem,
         "description": "Each event's key is stored with another event; nothing is stored, detail is as errors.",
-        "content": {"application/json": {"example": {"error": _CONFLICT["reason"], "detail": [_CONFLICT]}}},
+        "content": {
+            "application/json": {
+                "example": {"code": ErrorCode.KEY_CONFLICT, "error": _CONFLICT["reason"], "detail": [_CONFLICT]}
+            }
+        },
     },
 }
 _INCOMPLETE: dict[int | str, dict[str, Any]] = {
     202: {"model": Erasure, "description": "The rows are deleted, and copies of them in the files will be, too."}
 }
+
+
+def operation_id(route: APIRoute) -> str:
+    """The name of the route, for clients that are generated from the document."""
+    return route.name
+
+
 lists, posts, users, experiments, service = (
-    APIRouter(tags=[tag], responses=REFUSALS) for tag in ("lists", "feedback", "users", "experiments", "service")
+    APIRouter(tags=[tag], responses=REFUSALS, generate_unique_id_function=operation_id)
+    for tag in ("lists", "feedback", "users", "experiments", "service")
 )
 
 
@@ -129,11 +143,12 @@ async def _explain(request_id: PathName, request: Request) -> Response:
     shop = shop_of(request)
     explanation = await shop.reads.run(explain_answer, shop, request_id)
     if explanation is None:
-        return json_response(Problem(error=f"request_id: no answer {request_id[:64]!r} is known"), 404)
+        text = f"request_id: no answer {request_id[:64]!r} is known"
+        return json_response(Problem(code=ErrorCode.UNKNOWN_ANSWER, error=text), 404)
     return json_response(explanation)
 
 
-@posts.post("/events", name="events", response_model=Acknowledged, responses=_CONFLICTS)
+@posts.post("/events", name="post_events", response_model=Acknowledged, responses=_CONFLICTS)
 async def _events(body: EventBatch, request: Request) -> Response:
     """Keep events; acknowledged after commit, and in the very next answer. A repeated key counts once.
 
@@ -152,10 +167,11 @@ def _acknowledgement(added: Acknowledged) -> Response:
         return json_response({"accepted": added.accepted, "duplicates": added.duplicates})
     if added.accepted or added.duplicates:
         return json_response(added)
-    return json_response(Problem(error=added.errors[0].reason, detail=list(map(vars, added.errors))), 409)
+    conflicts = list(map(vars, added.errors))
+    return json_response(Problem(code=ErrorCode.KEY_CONFLICT, error=added.errors[0].reason, detail=conflicts), 409)
 
 
-@posts.post("/items", name="items", response_model=Acknowledged)
+@posts.post("/items", name="post_items", response_model=Acknowledged)
 async def _items(body: ItemBatch, request: Request) -> Response:
     """Serve items from now on, or with new facts; what a post leaves out stays as it was."""
     shop = shop_of(request)
@@ -173,7 +189,7 @@ async def _delete_item(item_id: PathId, request: Request) -> Response:
     return json_response(await shop.item_writes.run(feedback.delete_item, shop, item_id))
 
 
-@users.get("/users/{user_id:text}/tier", name="tier", response_model=TierAnswer)
+@users.get("/users/{user_id:text}/tier", name="user_tier", response_model=TierAnswer)
 async def _tier(user_id: PathId, request: Request) -> Response:
     """Tier, interests by layer, and churn risk; of somebody unknown, what holds for newcomers."""
     shop = shop_of(request)
@@ -187,14 +203,14 @@ async def _post_users(body: UserBatch, request: Request) -> Response:
     return _acknowledgement(await shop.writes.run(feedback.post_users, shop, body.users))
 
 
-@users.delete("/user-attributes/{user_id:text}", name="delete_attributes", response_model=Deletion)
+@users.delete("/user-attributes/{user_id:text}", name="delete_user_attributes", response_model=Deletion)
 async def _delete_attributes(user_id: PathId, request: Request) -> Response:
     """Delete the attributes that were posted of a user; their events stay, as DELETE of the user deletes all."""
     shop = shop_of(request)
     return json_response(await shop.writes.run(feedback.delete_attributes, shop, user_id))
 
 
-@users.delete("/users/{user_id:text}", name="erase", response_model=Erasure, responses=_INCOMPLETE)
+@users.delete("/users/{user_id:text}", name="erase_user", response_model=Erasure, responses=_INCOMPLETE)
 async def _erase(user_id: PathId, request: Request) -> Response:
     """Delete all that is stored of a user, and treat them as unknown from now on.
 
@@ -209,7 +225,7 @@ async def _erase(user_id: PathId, request: Request) -> Response:
     return json_response(counts) if erased.complete else json_response(counts | {"complete": False}, 202)
 
 
-@experiments.get("/experiments", name="results", response_model=dict[str, list[VariantResult]])
+@experiments.get("/experiments", name="experiments", response_model=dict[str, list[VariantResult]])
 async def _results(request: Request) -> Response:
     """Each experiment's variants with always-valid 95% intervals: looking often does no harm."""
     shop = shop_of(request)

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from services import feedback
-from services.api.routes import REFUSALS, shop_of
+from services.api.routes import REFUSALS, operation_id, shop_of
 from services.store import Acknowledged, StoreError
 from services.store.export import Kind
 from services.tenants.background import Bulkhead, OverloadError
@@ -47,7 +47,7 @@ _IMPORTED = {
     }
 }
 
-router = APIRouter(tags=["transfer"], responses=REFUSALS)
+router = APIRouter(tags=["transfer"], responses=REFUSALS, generate_unique_id_function=operation_id)
 
 
 @router.get("/export/{kind}", name="export", response_class=StreamingResponse, responses=_EXPORTED)

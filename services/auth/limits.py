@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.schemas import Problem
+from services.schemas import ErrorCode, Problem
 from tierrec_core.settings import Params
 
 _MAX_CALLERS = 10_000
@@ -64,15 +64,16 @@ class Rate:
 
 @dataclass(frozen=True)
 class Refusal:
-    """An error response: status, message and headers."""
+    """An error response: status, code, message and headers."""
 
     status: int
+    code: ErrorCode
     error: str
     headers: tuple[tuple[str, str], ...] = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the refusal."""
-        problem = Problem(error=self.error)
+        problem = Problem(code=self.code, error=self.error)
         response = JSONResponse(problem.model_dump(), status_code=self.status, headers=dict(self.headers))
         await response(scope, receive, send)
 
@@ -85,7 +86,9 @@ class BodyLimit:
 
     def __init__(self, app: ASGIApp, max_bytes: int, streamed: tuple[str, ...] = ()) -> None:
         self.app, self.max_bytes, self._streamed = app, max_bytes, streamed
-        self._refusal = Refusal(413, f"body: is longer than {max_bytes} bytes; send less at a time")
+        self._refusal = Refusal(
+            413, ErrorCode.BODY_TOO_LARGE, f"body: is longer than {max_bytes} bytes; send less at a time"
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""

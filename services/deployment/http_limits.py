@@ -11,16 +11,19 @@ import orjson
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from services.schemas import ErrorCode, Problem
+
 MAX_URL_BYTES = 8 * 1024
 MAX_HEADERS = 100
 MAX_PIPELINED = 32  # requests that wait for the answers to earlier ones
 MAX_HEADER_BYTES = 32 * 1024  # of all headers together
 _REASONS = {
-    HTTPStatus.BAD_REQUEST: "request: is not HTTP/1.1; correct it",
-    HTTPStatus.REQUEST_TIMEOUT: "headers: are not complete in time; send them at once",
-    HTTPStatus.REQUEST_URI_TOO_LONG: f"url: is longer than {MAX_URL_BYTES} bytes; shorten it",
+    HTTPStatus.BAD_REQUEST: (ErrorCode.MALFORMED_HTTP, "request: is not HTTP/1.1; correct it"),
+    HTTPStatus.REQUEST_TIMEOUT: (ErrorCode.HEADERS_TIMEOUT, "headers: are not complete in time; send them at once"),
+    HTTPStatus.REQUEST_URI_TOO_LONG: (ErrorCode.URL_TOO_LONG, f"url: is longer than {MAX_URL_BYTES} bytes; shorten it"),
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: (
-        f"headers: more than {MAX_HEADERS}, or longer than {MAX_HEADER_BYTES} bytes; send less"
+        ErrorCode.HEADERS_TOO_LARGE,
+        f"headers: more than {MAX_HEADERS}, or longer than {MAX_HEADER_BYTES} bytes; send less",
     ),
 }
 
@@ -197,7 +200,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _close(self, status: HTTPStatus | None) -> None:
         """Close the connection; status: of an answer before that, in the shape of the application's errors."""
         if status is not None:
-            body = orjson.dumps({"error": _REASONS[status], "detail": []})
+            code, error = _REASONS[status]
+            body = orjson.dumps(Problem(code=code, error=error).model_dump())
             head = (
                 f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: application/json\r\n"
                 f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"

@@ -13,7 +13,7 @@ from services.recommend.fallback_chain import FallbackChain, RankingStrategy, ke
 from services.recommend.request import ListRequest, RequestContext, ResultPage, build_page
 from services.recommend.user import history_of
 from services.rules import RankedOrder
-from services.schemas import RecommendRequest, SearchRequest, SimilarRequest
+from services.schemas import ErrorCode, RecommendRequest, SearchRequest, SimilarRequest
 from services.store import Impression, StoreError
 from services.tenants.background import OverloadError
 from services.tenants.served_model import ServedModel
@@ -90,7 +90,7 @@ def recommend_batch(
                 answer = recommendation_job(shop, body).run()
                 return {"status": 200, "request_id": request_id, "answer": answer}
             except Exception as failure:  # the others are answered
-                status, error = refusal_of(failure)
+                status, _, error = refusal_of(failure)
                 if status >= 500:
                     shop.request_log.failure(None, body.user_id, part="batch")
         return {"status": status, "request_id": request_id, "error": error}
@@ -101,13 +101,15 @@ def recommend_batch(
     return {"results": results}
 
 
-def refusal_of(error: Exception) -> tuple[int, str]:
-    """The status and the text of the answer to a request that failed; why a store failed is in the log alone."""
+def refusal_of(error: Exception) -> tuple[int, ErrorCode, str]:
+    """Status, code and text of the answer to a request that failed; why a store failed is in the log alone."""
     if isinstance(error, StoreError):
-        return 503, "store: does not answer; send the request again"
+        return 503, ErrorCode.STORE_UNAVAILABLE, "store: does not answer; send the request again"
     if isinstance(error, OverloadError):
-        return 503, str(error)
-    return (400, str(error)) if isinstance(error, TierRecError) else (500, "service: an error that is in its log")
+        return 503, ErrorCode.OVERLOADED, str(error)
+    if isinstance(error, TierRecError):
+        return 400, ErrorCode.INVALID_REQUEST, str(error)
+    return 500, ErrorCode.INTERNAL_ERROR, "service: an error that is in its log"
 
 
 def search_items(shop: Shop, body: SearchRequest) -> dict[str, Any]:

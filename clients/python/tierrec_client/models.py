@@ -155,6 +155,12 @@ class LineError(Model):
 class Problem(Model):
     """Why a request was refused, in the shape that a refused field has too."""
 
+    code: Annotated[
+        str,
+        Field(
+            description="Stable, for programs: invalid_request, unauthenticated, missing_scope, foreign_page, unknown_shop, unknown_path, unknown_answer, malformed_http, headers_timeout, headers_too_large, url_too_long, method_not_allowed, key_conflict, body_too_large, unsupported_media_type, rate_limited, internal_error, store_unavailable, overloaded, timeout."
+        ),
+    ] = ""
     error: str
     detail: list[dict[str, Any]] = []
 

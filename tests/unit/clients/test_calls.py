@@ -52,7 +52,7 @@ REQUESTS = {
 }
 
 
-DOCUMENT = generate.openapi_document()
+DOCUMENT = generate.service_document()
 OPERATIONS = [
     (method.upper(), path, operation)
     for path, operations in DOCUMENT["paths"].items()

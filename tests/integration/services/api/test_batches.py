@@ -69,14 +69,15 @@ def test_an_error_is_of_its_request_alone(start: Opener) -> None:
 
 @pytest.mark.parametrize("error", [StoreError("secret host"), OverloadError("reads: wait"), ArtifactError("model: x")])
 def test_an_error_has_the_status_and_the_text_of_a_single_request(error: TierRecError) -> None:
-    status, text = refusal_of(error)
+    status, code, text = refusal_of(error)
     failing = FastAPI()
     configure_app(failing, Shops({}, ServiceMetrics(CollectorRegistry())), RequestLimits())
     handler = failing.exception_handlers[
         next(kind for kind in type(error).__mro__ if kind in failing.exception_handlers)
     ]
     response = asyncio.run(handler(Request({"type": "http", "state": {}}), error))
-    assert (status, text) == (response.status_code, json.loads(response.body)["error"])
+    body = json.loads(response.body)
+    assert (status, code, text) == (response.status_code, body["code"], body["error"])
     assert "secret" not in text
 
 

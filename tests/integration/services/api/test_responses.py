@@ -18,15 +18,21 @@ from tests.support.open_shops import Opener, event, until
 
 pytest_plugins = ["tests.support.open_shops"]
 
-RESPONSES: list[tuple[str, str, dict[str, Any], str, int]] = [
-    ("POST", "/recommend", {"json": {}}, "/recommend", 200),
-    ("POST", "/recommend", {"json": {"k": 0}}, "/recommend", 400),
-    ("PUT", "/recommend", {}, "/recommend", 405),
-    ("POST", "/recommend", {"content": b"{}", "headers": {"content-type": "text/plain"}}, "/recommend", 415),
-    ("GET", "/users/a/b/tier", {}, "/users/{user_id}/tier", 200),
-    ("GET", "/nothing", {}, "other", 404),
-    ("GET", "/info", {"headers": {SHOP_HEADER: "other shop"}}, "/info", 404),
-    ("GET", "/explain/none", {}, "/explain/{request_id}", 404),
+JSON = {"content-type": "application/json"}
+TEXT = {"content": b"{}", "headers": {"content-type": "text/plain"}}
+RESPONSES: list[tuple[str, str, dict[str, Any], str, int, str | None]] = [
+    ("POST", "/recommend", {"json": {}}, "/recommend", 200, None),
+    ("POST", "/recommend", {"json": {"k": 0}}, "/recommend", 400, "invalid_request"),
+    ("POST", "/recommend", {"json": {"task": "none"}}, "/recommend", 400, "invalid_request"),
+    ("PUT", "/recommend", {}, "/recommend", 405, "method_not_allowed"),
+    ("POST", "/recommend", TEXT, "/recommend", 415, "unsupported_media_type"),
+    ("POST", "/search", {"content": b"1" * 2_000_000, "headers": JSON}, "/search", 413, "body_too_large"),
+    ("GET", "/users/a/b/tier", {}, "/users/{user_id}/tier", 200, None),
+    ("GET", "/nothing", {}, "other", 404, "unknown_path"),
+    ("GET", "/info", {"headers": {SHOP_HEADER: "other shop"}}, "/info", 404, "unknown_shop"),
+    ("GET", "/info", {"headers": {"host": "evil.example"}}, "/info", 403, "foreign_page"),
+    ("GET", "/explain/none", {}, "/explain/{request_id}", 404, "unknown_answer"),
+    ("DELETE", "/users/a", {}, "/users/{user_id}", 403, "missing_scope"),
 ]
 
 
@@ -34,7 +40,7 @@ def log_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
 
 
-@pytest.mark.parametrize(("method", "path", "given", "endpoint", "status"), RESPONSES)
+@pytest.mark.parametrize(("method", "path", "given", "endpoint", "status", "code"), RESPONSES)
 def test_every_response_is_counted_and_has_an_id(
     start: Opener,
     capsys: pytest.CaptureFixture[str],
@@ -43,6 +49,7 @@ def test_every_response_is_counted_and_has_an_id(
     given: dict[str, Any],
     endpoint: str,
     status: int,
+    code: str | None,
 ) -> None:
     caller = start()
     answers = [caller.send(method, path, **given) for _ in range(2)]
@@ -50,8 +57,9 @@ def test_every_response_is_counted_and_has_an_id(
     assert caller.metric("tierrec_responses_total", endpoint=endpoint, status=str(status)) == 2
     names = [answer.headers[REQUEST_HEADER] for answer in answers]
     assert names[0] != names[1]
-    if status >= 400:
-        assert set(answers[0].json()) == {"error", "detail"}
+    if code is not None:
+        assert set(answers[0].json()) == {"code", "error", "detail"}
+        assert answers[0].json()["code"] == code
     if SHOP_HEADER not in given.get("headers", {}):
         assert {line["request_id"] for line in log_lines(capsys) if line["event"] == "access"} >= set(names)
 
@@ -106,7 +114,8 @@ def test_late_and_failed_requests_are_answered_in_json(app: Any, status: int) ->
     metrics = ServiceMetrics(CollectorRegistry())
     answer = ask(app, metrics, 0.05)
     assert answer.status_code == status
-    assert set(answer.json()) == {"error", "detail"}
+    assert set(answer.json()) == {"code", "error", "detail"}
+    assert answer.json()["code"] == {504: "timeout", 500: "internal_error"}[status]
     assert "secret" not in answer.text
     assert answer.headers[REQUEST_HEADER]
     assert ("retry-after" in answer.headers) == (status == 504)

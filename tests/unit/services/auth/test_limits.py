@@ -81,7 +81,11 @@ def test_a_body_without_length_is_refused_exactly_when_it_is_too_long(body: list
         assert answer.json()["bytes"] == num_bytes
     else:
         assert answer.status_code == 413
-        assert answer.json() == {"error": "body: is longer than 100 bytes; send less at a time", "detail": []}
+        assert answer.json() == {
+            "code": "body_too_large",
+            "error": "body: is longer than 100 bytes; send less at a time",
+            "detail": [],
+        }
 
 
 def test_a_told_length_is_refused_before_the_body_is_read() -> None:
@@ -117,7 +121,7 @@ def test_a_key_must_be_there_known_and_wide_enough(tmp_path: Path) -> None:
     for token in (None, "", "trk_00000000_x", reader[:-1]):
         answer = ask(app, "GET", "/items", token=token)
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
-        assert set(answer.json()) == {"error", "detail"}
+        assert set(answer.json()) == {"code", "error", "detail"}
     for token, method in ((reader, "POST"), (reader, "DELETE"), (writer, "DELETE")):
         answer = ask(app, method, "/users/1", token=token)
         assert (answer.status_code, answer.json()["detail"]) == (403, [])

@@ -137,7 +137,7 @@ def test_what_is_too_much_is_refused_and_the_connection_closed(port: int, name: 
     head, _, body = ask(port, request).partition(b"\r\n\r\n")
     assert int(head.split()[1]) == status, head
     if status != 200:
-        assert set(json.loads(body)) == {"error", "detail"}
+        assert set(json.loads(body)) == {"code", "error", "detail"}
 
 
 def test_each_request_of_a_connection_has_the_limits(port: int) -> None:
