@@ -330,6 +330,6 @@ class ErrorCode(StrEnum):
 class Problem(BaseModel):
     """Why a request was refused, in the shape that a refused field has too."""
 
-    code: str = Field("", description=f"Stable, for programs: {', '.join(ErrorCode)}.")
+    code: str = Field("", description="For programs; stays the same while texts may change.", examples=list(ErrorCode))
     error: str
     detail: list[dict[str, Any]] = []

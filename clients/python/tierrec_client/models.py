@@ -158,7 +158,29 @@ class Problem(Model):
     code: Annotated[
         str,
         Field(
-            description="Stable, for programs: invalid_request, unauthenticated, missing_scope, foreign_page, unknown_shop, unknown_path, unknown_answer, malformed_http, headers_timeout, headers_too_large, url_too_long, method_not_allowed, key_conflict, body_too_large, unsupported_media_type, rate_limited, internal_error, store_unavailable, overloaded, timeout."
+            description="For programs; stays the same while texts may change.",
+            examples=[
+                "invalid_request",
+                "unauthenticated",
+                "missing_scope",
+                "foreign_page",
+                "unknown_shop",
+                "unknown_path",
+                "unknown_answer",
+                "malformed_http",
+                "headers_timeout",
+                "headers_too_large",
+                "url_too_long",
+                "method_not_allowed",
+                "key_conflict",
+                "body_too_large",
+                "unsupported_media_type",
+                "rate_limited",
+                "internal_error",
+                "store_unavailable",
+                "overloaded",
+                "timeout",
+            ],
         ),
     ] = ""
     error: str
