@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.common import project_layout
+from flows.cli.common import START, given_path, project_layout
 from tierrec_core.base.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 
-@app.command("init", epilog="Example: tierrec init log.csv --time-column ts --event buy=purchase --yes")
+@app.command(
+    "init", rich_help_panel=START, epilog="Example: tierrec init log.csv --time-column ts --event buy=purchase --yes"
+)
 def _init(
-    files: Annotated[list[Path], typer.Argument(help="Files, quoted globs such as 'logs/*.csv', or folders.")],
+    files: Annotated[
+        list[Path], typer.Argument(callback=given_path, help="Files, quoted globs such as 'logs/*.csv', or folders.")
+    ],
     user_column: Annotated[str | None, typer.Option(help="User id column.")] = None,
     item_column: Annotated[str | None, typer.Option(help="Item id column.")] = None,
     event_column: Annotated[str | None, typer.Option(help="Event type column.")] = None,
@@ -37,8 +41,10 @@ def _init(
         typer.Option(help="Format of timestamps, such as '%d/%m/%Y %H:%M'; of one file, as FILE=FORMAT."),
     ] = None,
     timezone: Annotated[str | None, typer.Option(help="Time zone of timestamps without an offset.")] = None,
-    items: Annotated[Path | None, typer.Option(help="File of item attributes.")] = None,
-    users: Annotated[Path | None, typer.Option(help="File of user attributes, for audits.")] = None,
+    items: Annotated[Path | None, typer.Option(callback=given_path, help="File of item attributes.")] = None,
+    users: Annotated[
+        Path | None, typer.Option(callback=given_path, help="File of user attributes, for audits.")
+    ] = None,
     guest: Annotated[list[str] | None, typer.Option(help="User id of guests, '' if it is empty.")] = None,
     unit_price: Annotated[
         bool | None, typer.Option("--unit-price/--line-total", help="Whether values are prices of one piece.")
@@ -110,9 +116,11 @@ def _values_by_column(pairs: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
-@app.command("add", epilog="Example: tierrec add deliveries/2024-05-01.csv")
+@app.command("add", rich_help_panel=START, epilog="Example: tierrec add deliveries/2024-05-01.csv")
 def _add(
-    files: Annotated[list[Path], typer.Argument(help="Further files of the log, written as the others are.")],
+    files: Annotated[
+        list[Path], typer.Argument(callback=given_path, help="Further files of the log, written as the others are.")
+    ],
     replace: Annotated[bool, typer.Option("--replace", help="Drop earlier rows of the files' days.")] = False,
     append: Annotated[bool, typer.Option("--append", help="Keep earlier rows of the files' days, too.")] = False,
 ) -> None:

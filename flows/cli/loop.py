@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.common import interruptible, project_layout
+from flows.cli.common import LOOP, MODELS, given_path, interruptible, project_layout
 from tierrec_core.base.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PRE
 Run = Annotated[str | None, typer.Argument(help="Name or id of a waiting run (default: the only one).")]
 
 
-@app.command("monitor", epilog="Example: tierrec monitor")
+@app.command("monitor", rich_help_panel=LOOP, epilog="Example: tierrec monitor")
 def _monitor() -> None:
     """Compare the newest complete window with the champion's reference window, and decide whether to retrain."""
     from flows.pipeline.embedded_server import configure_prefect
@@ -34,7 +34,7 @@ def _monitor() -> None:
     typer.echo(monitor())
 
 
-@app.command("retrain", epilog='Example: tierrec retrain --reason "new catalogue"')
+@app.command("retrain", rich_help_panel=LOOP, epilog='Example: tierrec retrain --reason "new catalogue"')
 def _retrain(reason: Annotated[str, typer.Option(help="Recorded with the release.")] = "requested by a user") -> None:
     """Train on the newest data, compare with the champion, and serve a challenger that passes to a share of users."""
     from flows.pipeline.embedded_server import configure_prefect
@@ -45,7 +45,7 @@ def _retrain(reason: Annotated[str, typer.Option(help="Recorded with the release
     typer.echo(retrain(reason=reason))
 
 
-@app.command("rollout", epilog="Example: tierrec rollout")
+@app.command("rollout", rich_help_panel=LOOP, epilog="Example: tierrec rollout")
 def _rollout() -> None:
     """Evaluate the challenger's feedback: promote it, roll it back, or wait."""
     from flows.pipeline.embedded_server import configure_prefect
@@ -56,7 +56,7 @@ def _rollout() -> None:
     typer.echo(rollout())
 
 
-@app.command("approve", epilog='Example: tierrec approve --reason "figures checked"')
+@app.command("approve", rich_help_panel=LOOP, epilog='Example: tierrec approve --reason "figures checked"')
 def _approve(
     run: Run = None,
     reason: Annotated[str, typer.Option(help="Recorded with the answer.")] = "",
@@ -69,13 +69,13 @@ def _approve(
     _answer(run, approved=True, reason=reason)
 
 
-@app.command("veto", epilog='Example: tierrec veto --reason "the campaign is not over"')
+@app.command("veto", rich_help_panel=LOOP, epilog='Example: tierrec veto --reason "the campaign is not over"')
 def _veto(reason: Annotated[str, typer.Option(help="Recorded with the retrain.")], run: Run = None) -> None:
     """Reject a challenger although it passed the gate."""
     _answer(run, approved=False, reason=reason)
 
 
-@app.command("hold", epilog='Example: tierrec hold --reason "stocktaking"')
+@app.command("hold", rich_help_panel=LOOP, epilog='Example: tierrec hold --reason "stocktaking"')
 def _hold(
     reason: Annotated[str, typer.Option(help="Recorded with the hold.")] = "",
     off: Annotated[bool, typer.Option("--off", help="End the hold.")] = False,
@@ -91,7 +91,7 @@ def _hold(
     print(f"the loop is held {state.hold(reason, datetime.now(UTC))}; `tierrec hold --off` ends the hold")
 
 
-@app.command("decisions", epilog="Example: tierrec decisions --limit 5")
+@app.command("decisions", rich_help_panel=LOOP, epilog="Example: tierrec decisions --limit 5")
 def _decisions(
     limit: Annotated[int, typer.Option(min=1, help="Number of decisions, newest last.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print the full records as JSON.")] = False,
@@ -108,10 +108,10 @@ def _decisions(
         print("no decisions yet; `tierrec monitor` makes one")
 
 
-@app.command("reproduce", epilog="Example: tierrec reproduce tierrec:1f2e3d4c5b6a7988")
+@app.command("reproduce", rich_help_panel=MODELS, epilog="Example: tierrec reproduce tierrec:1f2e3d4c5b6a7988")
 def _reproduce(
     release: Annotated[str, typer.Argument(help="Tag or version of a release, or a unique prefix.")],
-    keep: Annotated[Path | None, typer.Option(help="New folder to work in and keep.")] = None,
+    keep: Annotated[Path | None, typer.Option(callback=given_path, help="New folder to work in and keep.")] = None,
     package: Annotated[bool, typer.Option("--package", help="Build the Bento too, and compare its tag.")] = False,
 ) -> None:
     """Run every stage of a release again from its revision, and compare metrics.json byte for byte."""

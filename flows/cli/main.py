@@ -2,23 +2,42 @@
 
 import sys
 import webbrowser
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli import data, loop, privacy, releases, shop, simulate, stack, transfer
-from flows.cli.common import bypass_proxies, interruptible, open_standard_streams, project_layout
+from flows.cli.common import (
+    MODELS,
+    OPERATE,
+    SERVE,
+    START,
+    AsJson,
+    bypass_proxies,
+    enter_project,
+    given_path,
+    interruptible,
+    open_standard_streams,
+    print_json,
+    project_layout,
+)
 from tierrec_core.base.errors import ArtifactError, DataError, TierRecError
 
 if TYPE_CHECKING:
     from flows.project.tuning import TuningResult
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for module in (data, privacy, releases, loop, simulate, shop, transfer):
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+for module in (data, simulate, releases, shop, loop, privacy, transfer):
     app.add_typer(module.app)
-for name, group in {"keys": shop.keys_app, "review": shop.review_app, "stack": stack.app}.items():
-    app.add_typer(group, name=name)
+for name, group, panel in (
+    ("keys", shop.keys_app, SERVE),
+    ("review", shop.review_app, SERVE),
+    ("stack", stack.app, OPERATE),
+):
+    app.add_typer(group, name=name, rich_help_panel=panel)
 
 _REASONS = 3
 
@@ -34,12 +53,28 @@ def main() -> None:
         sys.exit(2)
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"tierrec {version('tierrec')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _about() -> None:
-    """A recommender platform: data -> models -> tested Bento, in the current folder."""
+def _about(
+    ctx: typer.Context,
+    folder: Annotated[
+        Path | None,
+        typer.Option("-C", exists=True, file_okay=False, help="Work in this folder (default: the current one)."),
+    ] = None,
+    _: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """A recommender platform: data -> models -> tested Bento, in the project that the current folder belongs to."""
+    enter_project(ctx, folder)
 
 
-@app.command("run", epilog="Example: tierrec run --set models.ease.l2=300")
+@app.command("run", rich_help_panel=START, epilog="Example: tierrec run --set models.ease.l2=300")
 def _run(
     assignments: Annotated[list[str] | None, typer.Option("--set", help="key=value to set in params.yaml.")] = None,
     only: Annotated[str | None, typer.Option(help="Run one stage, such as train or train@ease.")] = None,
@@ -57,7 +92,7 @@ def _run(
     summary.show(console, layout)
 
 
-@app.command("tune", epilog="Example: tierrec tune ease --task discovery --trials 30")
+@app.command("tune", rich_help_panel=MODELS, epilog="Example: tierrec tune ease --task discovery --trials 30")
 def _tune(
     model: Annotated[str, typer.Argument(help="A model of params.yaml, or blend.")],
     trials: Annotated[int, typer.Option(min=1, help="Number of trials, including those of earlier runs.")] = 30,
@@ -86,26 +121,20 @@ def _tune(
         print(f"wrote {patch}. Next: {' '.join(['tierrec run', *assignments])}")
 
 
-@app.command("status", epilog="Example: tierrec status")
-def _status() -> None:
-    """Show the stale stages, the last run, and the Bentos that serve users."""
-    from flows.graph.dvc_graph import StageGraph, find_stale_stages
-    from flows.project.champion import read_pointer
-    from tierrec_core.base import artifacts
+@app.command("status", rich_help_panel=START, epilog="Example: tierrec status")
+def _status(as_json: AsJson = False) -> None:
+    """Show the stale stages, the last run, the data's age, and the Bentos that serve users."""
+    from flows.project.status import ProjectStatus
 
-    layout = project_layout()
-    stages = StageGraph.read(layout.root).affected(find_stale_stages(layout.root))
-    print(f"stale: {', '.join(stages) or 'nothing'}")
-    runs = sorted(layout.runs.glob("*.json"))
-    last = artifacts.read_json(runs[-1]) if runs else None
-    print(f"last run: {last['ended']}, {last['seconds']:.0f} s" if last else "last run: none")
-    pointer = read_pointer(layout)
-    print(f"champion: {pointer.champion.bento if pointer else 'none'}")
-    if pointer and pointer.challenger:
-        print(f"challenger: {pointer.challenger.bento}, {pointer.share:.0%} of users")
+    status = ProjectStatus.of(project_layout())
+    if as_json:
+        print_json(asdict(status))
+    else:
+        for line in status.describe():
+            print(line)
 
 
-@app.command("recommend", epilog="Example: tierrec recommend 1053 -k 5 --explain")
+@app.command("recommend", rich_help_panel=START, epilog="Example: tierrec recommend 1053 -k 5 --explain")
 def _recommend(
     user: Annotated[str | None, typer.Argument(help="User id in the log.")] = None,
     history: Annotated[str | None, typer.Option(help="Item ids of an unknown user: a,b,c.")] = None,
@@ -114,6 +143,7 @@ def _recommend(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show what contributes most to each item's score.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Recommend items to a user of the log, or to an unknown user with the given history."""
     from tierrec_core.base.ids import normal_id
@@ -134,15 +164,20 @@ def _recommend(
     ranked = bundle.recommend(task, seen, k).items[0]
     columns = ranked[ranked >= 0]
     shares = bundle.explain(task, seen, columns) if explain else [{}] * len(columns)
-    rows = bundle.items.iloc[columns][["item_id", "title"]].itertuples(index=False)
-    for rank, ((item, title), contributions) in enumerate(zip(rows, shares, strict=True), 1):
-        print(f"{rank:3}  {item}  {title}")
-        strongest = list(reasons(contributions).items())[:_REASONS] if explain else []
-        for name, share in strongest:
+    rows = bundle.items.iloc[columns][["item_id", "title"]].to_dict("records")
+    for row, contributions in zip(rows, shares, strict=True):
+        if explain:
+            row["reasons"] = dict(list(reasons(contributions).items())[:_REASONS])
+    if as_json:
+        print_json(rows)
+        return
+    for rank, row in enumerate(rows, 1):
+        print(f"{rank:3}  {row['item_id']}  {row['title']}")
+        for name, share in row.get("reasons", {}).items():
             print(f"       {share:+.3f}  {name}")
 
 
-@app.command("serve", epilog="Example: tierrec serve --port 3000")
+@app.command("serve", rich_help_panel=SERVE, epilog="Example: tierrec serve --port 3000")
 def _serve(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
     workers: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
@@ -156,9 +191,9 @@ def _serve(
     run_server(project_layout(), port, workers, host)
 
 
-@app.command("batch", epilog="Example: tierrec batch lists --task discovery -k 20")
+@app.command("batch", rich_help_panel=SERVE, epilog="Example: tierrec batch lists --task discovery -k 20")
 def _batch(
-    folder: Annotated[Path, typer.Argument(help="Output folder for the Parquet parts.")],
+    folder: Annotated[Path, typer.Argument(callback=given_path, help="Output folder for the Parquet parts.")],
     task: Annotated[str | None, typer.Option(help="Task of params.yaml (default: package.task).")] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Items per user.")] = 20,
 ) -> None:
@@ -173,7 +208,7 @@ def _batch(
     write_lists(Bundle.load(bundle), task, folder, fingerprint=fingerprint(bundle), k=k, progress=print)
 
 
-@app.command("report", epilog="Example: tierrec report --open")
+@app.command("report", rich_help_panel=START, epilog="Example: tierrec report --open")
 def _report(show: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False) -> None:
     """Print the path of the report."""
     page = project_layout().report
@@ -184,14 +219,19 @@ def _report(show: Annotated[bool, typer.Option("--open", help="Open it in a brow
         webbrowser.open(page.resolve().as_uri())
 
 
-@app.command("doctor", epilog="Example: tierrec doctor")
-def _doctor() -> None:
+@app.command("doctor", rich_help_panel=START, epilog="Example: tierrec doctor")
+def _doctor(as_json: AsJson = False) -> None:
     """Check versions, disk, memory, ports and optional programs."""
     from flows.project.doctor import diagnose
+    from flows.stack.status import stack_status
 
-    findings = list(diagnose(Path.cwd()))
-    for finding in findings:
-        print(f"{'ok ' if finding.is_ok else 'BAD'}  {finding.name:12} {finding.detail}")
+    addresses = [part.where for part in stack_status(Path.cwd()) if part.state == "running"]
+    findings = list(diagnose(Path.cwd(), addresses))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            print(f"{'ok ' if finding.is_ok else 'BAD'}  {finding.name:12} {finding.detail}")
     if not all(finding.is_ok for finding in findings):
         raise typer.Exit(1)
 

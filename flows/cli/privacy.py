@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.common import project_layout
+from flows.cli.common import OPERATE, project_layout
 from tierrec_core.base.errors import SettingsError
 
 app = typer.Typer(no_args_is_help=True)
@@ -12,7 +12,9 @@ app = typer.Typer(no_args_is_help=True)
 _MAX_SHOWN = 5
 
 
-@app.command("forget", epilog="Example: tierrec forget 1053; tierrec run; tierrec forget 1053 --clean")
+@app.command(
+    "forget", rich_help_panel=OPERATE, epilog="Example: tierrec forget 1053; tierrec run; tierrec forget 1053 --clean"
+)
 def _forget(
     user: Annotated[str, typer.Argument(help="User id, as in the log.")],
     clean: Annotated[

@@ -1,13 +1,14 @@
 """tierrec deploy, promote, rollback, releases, manifests: which Bentos serve the users, and where they run."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.common import Folder, project_layout
+from flows.cli.common import SERVE, AsJson, Folder, given_path, print_json, project_layout
 
 if TYPE_CHECKING:
     from services.deployment.kubernetes import KubernetesSettings
@@ -20,7 +21,7 @@ _DIGITS = 12
 _REASON = "by a user"
 
 
-@app.command("deploy", epilog="Example: tierrec deploy --share 0.2")
+@app.command("deploy", rich_help_panel=SERVE, epilog="Example: tierrec deploy --share 0.2")
 def _deploy(
     tag: Annotated[str | None, typer.Argument(help="Tag of a Bento (default: the packaged one).")] = None,
     share: Annotated[
@@ -37,7 +38,7 @@ def _deploy(
     typer.echo(describe_serving(deploy_release(project_layout(), tag, share=share, folder=folder, seen=seen)))
 
 
-@app.command("promote", epilog="Example: tierrec promote")
+@app.command("promote", rich_help_panel=SERVE, epilog="Example: tierrec promote")
 def _promote(folder: Folder = None) -> None:
     """Make the challenger the champion."""
     started = datetime.now(UTC)
@@ -47,7 +48,7 @@ def _promote(folder: Folder = None) -> None:
     typer.echo(describe_serving(promote_release(project_layout(), reason=reason, folder=folder, seen=seen)))
 
 
-@app.command("rollback", epilog="Example: tierrec rollback")
+@app.command("rollback", rich_help_panel=SERVE, epilog="Example: tierrec rollback")
 def _rollback(folder: Folder = None) -> None:
     """Remove the challenger or, if there is none, restore the previous champion."""
     started = datetime.now(UTC)
@@ -57,14 +58,17 @@ def _rollback(folder: Folder = None) -> None:
     typer.echo(describe_serving(roll_back_release(project_layout(), reason=reason, folder=folder, seen=seen)))
 
 
-@app.command("releases", epilog="Example: tierrec releases")
-def _releases(folder: Folder = None) -> None:
+@app.command("releases", rich_help_panel=SERVE, epilog="Example: tierrec releases")
+def _releases(folder: Folder = None, as_json: AsJson = False) -> None:
     """List the Bentos of the store, newest first, with their role, metrics and commit."""
     from flows.project.champion import read_pointer
     from services.deployment.bento_store import list_bentos
 
     pointer = read_pointer(project_layout(), folder)
     bentos = list_bentos(project_layout())
+    if as_json:
+        print_json([asdict(bento) | {"role": _role(bento.tag, pointer)} for bento in bentos])
+        return
     for bento in bentos:
         metrics = "  ".join(f"{name} {value}" for name, value in sorted(bento.labels.items()) if name not in _ORIGIN)
         revision = bento.labels.get("git_revision", "none")[:_DIGITS]
@@ -74,9 +78,13 @@ def _releases(folder: Folder = None) -> None:
         typer.echo(f"{tag}  {_role(tag, pointer):15}  is no longer in the store")
 
 
-@app.command("manifests", epilog="Example: tierrec manifests --out deploy --image registry.example.org/shop:1")
+@app.command(
+    "manifests",
+    rich_help_panel=SERVE,
+    epilog="Example: tierrec manifests --out deploy --image registry.example.org/shop:1",
+)
 def _manifests(
-    out: Annotated[Path, typer.Option(help="Output folder.")],
+    out: Annotated[Path, typer.Option(callback=given_path, help="Output folder.")],
     image: Annotated[str | None, typer.Option(help="Container image (default: the champion's tag).")] = None,
     namespace: Annotated[str | None, typer.Option(help="Kubernetes namespace (default: default).")] = None,
     name: Annotated[str | None, typer.Option(help="Name of all resources (default: tierrec).")] = None,

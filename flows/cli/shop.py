@@ -1,12 +1,13 @@
 """tierrec keys, review, experiments: the API keys, the review list and the experiments of a shop."""
 
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.common import Folder, StoreUrl, project_layout
+from flows.cli.common import SERVE, AsJson, Folder, StoreUrl, print_json, project_layout
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,12 +39,16 @@ def _add_key(
 
 
 @keys_app.command("list", epilog="Example: tierrec keys list")
-def _list_keys(folder: Folder = None) -> None:
+def _list_keys(folder: Folder = None, as_json: AsJson = False) -> None:
     """List the keys: id, label, scopes and expiry. Only their hashes are stored."""
     from services.auth.keys import Keyring
 
     path = _keys_file(folder)
-    for key in Keyring.read(path).keys.values():
+    keys = Keyring.read(path).keys.values()
+    if as_json:
+        print_json([key.model_dump(mode="json", exclude={"hash"}) for key in keys])
+        return
+    for key in keys:
         until = f"until {key.expires:%Y-%m-%d %H:%M}" if key.expires else "never expires"
         scopes = ",".join(key.scopes)
         typer.echo(f"{key.id}  {key.label:20}  {scopes:16}  since {key.created:%Y-%m-%d %H:%M}  {until}")
@@ -111,8 +116,8 @@ _add_review_command("approve", "Approve items that review.yaml hides until they 
 _add_review_command("withdraw", "Withdraw the approval of items.")
 
 
-@app.command("experiments", epilog="Example: tierrec experiments --folder data/serving")
-def _experiments(folder: Folder = None, store: StoreUrl = None) -> None:
+@app.command("experiments", rich_help_panel=SERVE, epilog="Example: tierrec experiments --folder data/serving")
+def _experiments(folder: Folder = None, store: StoreUrl = None, as_json: AsJson = False) -> None:
     """Show each experiment's variants: conversion, difference to the first with its always-valid interval, verdict."""
     from rich.console import Console
 
@@ -122,11 +127,15 @@ def _experiments(folder: Folder = None, store: StoreUrl = None) -> None:
 
     path = serving_folder(project_layout(), folder) / "experiments.yaml"
     console, experiments = Console(), Experiments.read(path)
-    if not experiments.by_name:
+    if not experiments.by_name and not as_json:
         console.print(f"no experiments: {path} has none", soft_wrap=True)
         return
     with open_store(project_layout(), folder, store) as feedback:
-        for name, results in all_results(experiments, feedback).items():
+        found = all_results(experiments, feedback)
+        if as_json:
+            print_json({name: [asdict(result) for result in results] for name, results in found.items()})
+            return
+        for name, results in found.items():
             console.print(_table(name, experiments.by_name[name], results))
             if results[0].mismatch:
                 console.print(

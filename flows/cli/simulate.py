@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from flows.cli.common import project_layout
+from flows.cli.common import MODELS, given_path, project_layout
 from tierrec_core.base.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _ALL = "all"
 app = typer.Typer()
 
 
-@app.command("simulate", epilog="Example: tierrec simulate --policy all")
+@app.command("simulate", rich_help_panel=MODELS, epilog="Example: tierrec simulate --policy all")
 def _simulate(
     world: Annotated[
         Literal["project", "synthetic"], typer.Option(help="The log of the last `tierrec run`, or a synthetic shop.")
@@ -48,7 +48,9 @@ def _simulate(
     every: Annotated[float, typer.Option(min=1, help="Days between two evaluations of the policy.")] = _MONTH,
     served: Annotated[bool, typer.Option(help="Compute lists at each retrain, not at each visit.")] = False,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 7,
-    json: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the results to this file, too.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(dir_okay=False, callback=given_path, help="Write the results to this file, too.")
+    ] = None,
 ) -> None:
     """Replay the log month by month under a retraining policy, against a frozen model; a shift can be added to it.
 

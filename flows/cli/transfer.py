@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flows.cli.common import Folder, StoreUrl, project_layout
+from flows.cli.common import OPERATE, Folder, StoreUrl, given_path, project_layout
 from tierrec_core.base.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 
-@app.command("export", epilog="Example: tierrec export events events.parquet --since 120000")
+@app.command("export", rich_help_panel=OPERATE, epilog="Example: tierrec export events events.parquet --since 120000")
 def _export(
     kind: Annotated[Literal["events", "items", "users", "impressions"], typer.Argument(help="Record type.")],
-    path: Annotated[Path, typer.Argument(help="OUT.jsonl or OUT.parquet; a folder with --for-ingest.")],
+    path: Annotated[
+        Path, typer.Argument(callback=given_path, help="OUT.jsonl or OUT.parquet; a folder with --for-ingest.")
+    ],
     folder: Folder = None,
     store: StoreUrl = None,
     since: Annotated[int, typer.Option(min=0, help="Only records after this cursor.")] = 0,
@@ -55,10 +57,12 @@ def _export(
     console.print(f"{exported.rows:,} {kind} are in {path}; to continue: --since {exported.cursor}", soft_wrap=True)
 
 
-@app.command("import", epilog="Example: tierrec import events events.jsonl")
+@app.command("import", rich_help_panel=OPERATE, epilog="Example: tierrec import events events.jsonl")
 def _import(
     kind: Annotated[Literal["events", "items", "users"], typer.Argument(help="Record type.")],
-    files: Annotated[list[Path], typer.Argument(help="JSONL or Parquet files, one record per line or row.")],
+    files: Annotated[
+        list[Path], typer.Argument(callback=given_path, help="JSONL or Parquet files, one record per line or row.")
+    ],
     folder: Folder = None,
     store: StoreUrl = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first invalid record.")] = False,

@@ -21,6 +21,7 @@ from prefect.runtime import flow_run
 
 from flows.graph.dvc_locks import repair_dvc_lock_file
 from flows.liveness import send_heartbeats
+from flows.loop import backup
 from flows.loop.approval import Approval, approval_hours, timeout_reason, wait_for_approval
 from flows.loop.feed_gate import require_sound_feed
 from flows.loop.feedback import export_feedback
@@ -28,7 +29,6 @@ from flows.loop.gate import gate_path, run_gate
 from flows.loop.loop_state import LoopState, RetrainRecord, RetrainStatus
 from flows.loop.pages import write_history
 from flows.pipeline.tasks import run_stale_stages
-from flows.project import backup
 from flows.project.champion import Champion, pointer_path
 from flows.project.lock import BusyError, project_lock
 from flows.project.release_log import ReleaseRecord, note_release, release_path, utc_now, write_release

@@ -4,10 +4,11 @@ import contextlib
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -25,8 +26,8 @@ class DoctorFinding:
     detail: str
 
 
-def diagnose(root: Path) -> Iterator[DoctorFinding]:
-    """Run every check of the machine and the project."""
+def diagnose(root: Path, own_addresses: Sequence[str]) -> Iterator[DoctorFinding]:
+    """Run every check of the machine and the project. own_addresses: URLs at which the project's own stack answers."""
     yield _check_versions(root / "constraints.txt")
     disk = shutil.disk_usage(root).free / 2**30
     yield DoctorFinding("disk", disk >= _NEEDED_GIB, f"{disk:.0f} GiB free, wanted {_NEEDED_GIB}")
@@ -35,7 +36,9 @@ def diagnose(root: Path) -> Iterator[DoctorFinding]:
     for port, user in _PORTS.items():
         with socket.socket() as probe:
             is_taken = probe.connect_ex(("127.0.0.1", port)) == 0
-        yield DoctorFinding(f"port {port}", not is_taken, f"{'taken' if is_taken else 'free'} ({user})")
+        is_own = is_taken and any(urlsplit(address).port == port for address in own_addresses)
+        holder = "taken by this project's stack" if is_own else "taken" if is_taken else "free"
+        yield DoctorFinding(f"port {port}", is_own or not is_taken, f"{holder} ({user})")
     for program, user in _PROGRAMS.items():
         yield DoctorFinding(program, True, shutil.which(program) or f"not installed; only {user} needs it")
 

@@ -11,9 +11,9 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Completed, Failed, State, Suspended
 from ruamel.yaml import YAML
 
+from flows.loop import backup
 from flows.loop.loop_state import LoopState, RetrainRecord
 from flows.loop.retrain import retrain, retrain_key, unfinished_retrains, veto_expired_retrains
-from flows.project import backup
 from flows.project.lock import project_lock
 from tests.support.prefect_workers import Server, prefect_server
 from tests.support.projects import command, toy_project

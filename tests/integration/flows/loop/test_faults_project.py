@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from flows.loop import backup
 from flows.loop.approval import Approval
 from flows.loop.loop_state import LoopState, RetrainRecord
 from flows.loop.retrain import RetrainRun
-from flows.project import backup
 from tests.support.prefect_workers import wait_until
 from tests.support.projects import ENV, ROOT, command, toy_project
 from tierrec_core.base.errors import ArtifactError, SettingsError
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 GRAPH = "stages:\n  one: {cmd: cp data/feedback/0 out, deps: [data/feedback], outs: [out]}\n"
 MANY, LIMIT = 1_000, 8_000
 RUN = (
-    "import sys; from pathlib import Path; from flows.project import backup; "
+    "import sys; from pathlib import Path; from flows.loop import backup; "
     "from tierrec_core.base.paths import Layout; backup.{}(Layout(Path(sys.argv[1])), Path(sys.argv[2]))"
 )
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from flows.loop import backup
 from flows.loop.loop_state import MAX_ATTEMPTS, LoopState, RetrainRecord
-from flows.project import backup
 from monitoring.drift import CanaryResult, DriftDecision, DriftVerdict, RetrainValue
 from tests.support.projects import command, toy_project
 from tierrec_core.base import artifacts
