@@ -27,7 +27,7 @@ def _init(
     ],
     user_column: Annotated[str | None, typer.Option(help="User id column.")] = None,
     item_column: Annotated[str | None, typer.Option(help="Item id column.")] = None,
-    event_column: Annotated[str | None, typer.Option(help="Event type column.")] = None,
+    event_column: Annotated[str | None, typer.Option(help="Event type column; '' for none.")] = None,
     time_column: Annotated[str | None, typer.Option(help="Timestamp column.")] = None,
     event: Annotated[list[str] | None, typer.Option(help="Event type, as NAME_IN_LOG=NAME_IN_TIERREC.")] = None,
     default_event: Annotated[str | None, typer.Option(help="Event of all rows without an event column.")] = None,
@@ -53,7 +53,10 @@ def _init(
     minor_units: Annotated[
         list[str] | None, typer.Option(help="Column of values in cents or micros; '' for none.")
     ] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Rows to leave out, as COLUMN=VALUE; '' for none.")] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="Further rows to leave out, as COLUMN=VALUE; '' to keep those that are proposed."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the settings and write nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Show them as JSON.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Write without asking.")] = False,
@@ -89,7 +92,8 @@ def _init(
         "unit_price": unit_price,
         "currency": currency,
         "minor_units": None if minor_units is None else [name for name in minor_units if name],
-        "exclude": None if exclude is None else _values_by_column(exclude),
+        "exclude": _values_by_column(exclude or ()),
+        "infer_exclude": "" not in (exclude or ()),
     }
     overrides = {name: value for name, value in options.items() if value is not None}
     proposal = propose_settings(files, overrides)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.base.errors import SettingsError
+from tierrec_core.sources.times.local_texts import english_times
 from tierrec_core.sources.times.time_zones import ABBREVIATIONS, known_zone
 
 MAX_ROWS = 100_000
@@ -53,12 +54,14 @@ _MARKED = rf"replace(regexp_replace({_HALVES}, '(:\d\d),(\d)', '\1.\2'), ', ', '
 _TEXT = r"""case when contains(marked, '年') then regexp_replace(marked, '(\d+)年(\d+)月(\d+)日', '\1-\2-\3')
     when regexp_matches(marked, ' \d\d?\.\d\d(\.\d\d)?$')
     then regexp_replace(marked, ' [^ ]*$', '') || ' ' || replace(regexp_extract(marked, '[^ ]*$'), '.', ':')
-    else replace(marked, ' à ', ' ') end"""
-_NUMBER = r"try_cast(regexp_replace(raw, '^(\d+),(\d+)$', '\1.\2') as double)"
+    else regexp_replace(marked, ' (à|um|a las|alle|às|om) ', ' ') end"""
+_TICKS = r"regexp_replace(raw, '^/Date\((-?\d+)[^)]*\)/$', '\1')"  # milliseconds, as .NET writes them in JSON
+_NUMBER = rf"try_cast(regexp_replace({_TICKS}, '^(\d+),(\d+)$', '\1.\2') as double)"
 _RAW = "select {place} as place, left(cast({c} as varchar), 100) as raw from frame"  # longer ones are no times
 _CELLS = f"""
-with cells as ({{cells}}), trimmed as (select *, {_MARKED} as marked from cells),
-texts as (select *, {_TEXT} as text, {_NUMBER} as number from trimmed)
+with cells as ({{cells}}), trimmed as (select *, {_MARKED} as local from cells),
+english as (select *, {english_times("local")} as marked from trimmed),
+texts as (select *, {_TEXT} as text, {_NUMBER} as number from english)
 select {{columns}} from texts
 """  # noqa: S608
 _ISO = "try_cast(replace(replace(text, ' +', '+'), ' -', '-') as timestamptz)"
@@ -322,7 +325,7 @@ def _marks(frame: pd.DataFrame) -> set[str]:
     """The characters of all cells, with those that _TEXT puts in their place, and "a" if one is a letter."""
     found = set("".join("".join(cells.dropna().astype("string")) for _, cells in frame.items()))
     letter = {"a"} if any(mark.isalpha() for mark in found) else set()
-    return found | letter | {put for mark, put in ((",", "."), ("年", "-")) if mark in found}
+    return found | letter | {put for mark, put in ((",", "."), *((mark, "-") for mark in "年오午")) if mark in found}
 
 
 @cache

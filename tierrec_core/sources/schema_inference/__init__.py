@@ -61,9 +61,9 @@ def propose_settings(paths: Sequence[Path], overrides: Mapping[str, Any]) -> Pro
         main_currency(first.preview.path, pd.concat([log.currencies("currency") for log in logs]), given.currency),
         daily_sessions(first.preview, first.roles, first.time_format),
     ]
-    exclude = find_exclusions([(log.preview, log.roles) for log in logs])
-    if given.exclude is not None:
-        exclude = {name: dict.fromkeys(values, "given") for name, values in given.exclude.items()}
+    exclude = find_exclusions([(log.preview, log.roles) for log in logs]) if given.infer_exclude else {}
+    for name, values in given.exclude.items():
+        exclude[name] = exclude.get(name, {}) | dict.fromkeys(values, "given")
     minor = minor_units(logs, catalogue, given.minor_units)
     cents = [guess.place.partition(" ")[2] for guess in minor]
     source = source_settings(inputs, names, row_events, exclude, cents, facts)

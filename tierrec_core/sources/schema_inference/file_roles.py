@@ -29,7 +29,13 @@ from tierrec_core.sources.schema_inference.columns.roles import (
     overlap,
 )
 from tierrec_core.sources.schema_inference.columns.times import find_time_column
-from tierrec_core.sources.schema_inference.order_lines import carry_down, order_columns, returned_columns, several_items
+from tierrec_core.sources.schema_inference.order_lines import (
+    carry_down,
+    find_pieces,
+    order_columns,
+    returned_columns,
+    several_items,
+)
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.schema_inference.units.times_of_day import find_time_of_day
 from tierrec_core.sources.time_formats import TimeFormat, detect_time_format, plausible_shares
@@ -39,6 +45,7 @@ _OPTIONS = {"user": "user_column", "item": "item_column", "timestamp": "time_col
 _FLAGS = {role: "--" + option.replace("_", "-") for role, option in _OPTIONS.items()}
 _ESSENTIAL = ("user", "item", "timestamp")
 _MIN_SHARED = 0.1
+_MIN_SINGLE = 20  # rows, from which on one user or one item alone is a fault
 _MAX_NO_EVENT = 0.05  # fewer rows without an event are faults, which the data gate reports
 _OF_LINE = ("item", "quantity", "value")
 _FURTHER = ("session", "quantity", "value", "currency", "channel", "split")
@@ -47,7 +54,9 @@ _FURTHER = ("session", "quantity", "value", "currency", "channel", "split")
 class InferenceOverrides(Params):
     """Settings given by the user, which replace inferred ones.
 
-    events maps event names in the files; time_formats: patterns of single files, by path or name
+    event_column: "" for none; events maps event names in the files
+    time_formats: patterns of single files, by path or name
+    exclude: values by column, in addition to the inferred ones, unless infer_exclude is false
     """
 
     user_column: str | None = None
@@ -70,7 +79,8 @@ class InferenceOverrides(Params):
     unit_price: bool | None = None
     currency: str | None = None
     minor_units: tuple[str, ...] | None = None
-    exclude: Mapping[str, tuple[str, ...]] | None = None
+    exclude: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    infer_exclude: bool = True
 
     def form(self, path: Path) -> dict[str, str]:
         """The given settings of TableFormat for a file."""
@@ -83,7 +93,7 @@ class InferenceOverrides(Params):
     def columns(self) -> dict[str, str]:
         """The given columns, by role."""
         given = {role: getattr(self, option) for role, option in _OPTIONS.items()}
-        return {role: column for role, column in given.items() if column is not None}
+        return {role: column for role, column in given.items() if column}
 
 
 @dataclass(frozen=True)
@@ -167,8 +177,22 @@ def find_logs(previews: list[FilePreview], given: InferenceOverrides) -> list[Lo
     if not logs:
         raise MissingColumnError("\n".join(map(str, results)))
     logs = [logs[0], *(log.like(logs[0]) for log in logs[1:] if log.continues(logs[0]))]
+    if fault := _single_id(logs):
+        raise MissingColumnError(f"{logs[0].preview.path}: {fault}")
     logs = logs if given.currency == "" else _with_currencies(logs)
     return logs if given.time_format else _with_time_formats(logs)
+
+
+def _single_id(logs: list[LogFile]) -> str:
+    """Why ids that are the same in all rows are none; empty for several ids, and for a few rows."""
+    for role in ("user", "item"):
+        ids = pd.concat([log.values(role) for log in logs]).dropna()
+        if len(ids) >= _MIN_SINGLE and ids.nunique() == 1:
+            return (
+                f"{logs[0].roles[role].value} has {ids.iloc[0]!r} in all rows; wanted ids of several {role}s; "
+                f"name another column with {_FLAGS[role]}, or give a log of all {role}s"
+            )
+    return ""
 
 
 def _with_time_formats(logs: list[LogFile]) -> list[LogFile]:
@@ -222,7 +246,7 @@ def _log(preview: FilePreview, given: InferenceOverrides) -> LogFile | str:
     roles["timestamp"], time_format = time
     if clock := find_time_of_day(preview, *time, {guess.value for guess in roles.values()}):
         roles["time_of_day"], preview, time_format = clock
-    _infer_roles(preview, roles, carried, time_format, given.events)
+    _infer_roles(preview, roles, carried, time_format, given)
     if given.currency == "" or "value" not in roles:
         roles.pop("currency", None)
     if fault := _id_fault(preview, roles, given):
@@ -269,7 +293,7 @@ def _infer_roles(
     roles: dict[str, Guess],
     carried: frozenset[str],
     time_format: TimeFormat,
-    events: Mapping[str, str],
+    given: InferenceOverrides,
 ) -> None:
     """Add the other roles. carried: columns that have one value for all lines of an order or all rows of an item"""
     assigned, has_user = {guess.value for guess in roles.values()}, "user" in roles
@@ -280,7 +304,8 @@ def _infer_roles(
             assigned.add(guess.value)
 
     time = roles["timestamp"].value
-    infer("event", lambda: find_event_column(preview, assigned | carried, events))
+    if given.event_column != "":
+        infer("event", lambda: find_event_column(preview, assigned | carried, given.events))
     infer("user", lambda: find_by_name("user", preview, assigned))
     numbered = line_numbers(preview.sample, time, roles["user"].value if "user" in roles else None)
     unfit = {"item": numbered, "session": numbered, "quantity": frozenset(returned_columns(preview, None))}
@@ -291,6 +316,7 @@ def _infer_roles(
             if not has_user and (recurring := find_recurring_user(preview, roles, assigned)):
                 roles["user"] = recurring
             carried |= order_columns(preview, roles) | _ratings_of_items(preview, roles)
+    infer("quantity", lambda: find_pieces(preview, roles, assigned))
     infer("user", lambda: find_user_column(preview, time, time_format, assigned | numbered))
     if "user" in roles:
         infer("item", lambda: find_item_column(preview, roles["user"].value, assigned | numbered))

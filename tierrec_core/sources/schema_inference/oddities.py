@@ -42,7 +42,7 @@ def find_oddities(
         yield from _rounded(log, role)
     yield from _one_time(logs)
     yield from _unread_clocks(log)
-    yield from doubtful_rows(log, given.exclude or {})
+    yield from doubtful_rows(log, given.exclude)
     yield from _unread_numbers(log)
     yield from _three_decimals(log, given)
     yield from _unused_columns(log)

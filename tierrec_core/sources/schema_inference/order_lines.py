@@ -11,7 +11,7 @@ import pandas as pd
 from tierrec_core.base.contracts import BoolArray
 from tierrec_core.base.errors import DataError
 from tierrec_core.sources.schema_inference.columns.names import header_words, is_exact, name_score
-from tierrec_core.sources.schema_inference.columns.roles import Guess
+from tierrec_core.sources.schema_inference.columns.roles import Guess, are_pieces, describe_content
 from tierrec_core.sources.schema_inference.event_names import is_return_word, is_undone, words
 from tierrec_core.sources.schema_inference.preview import FilePreview
 from tierrec_core.sources.time_formats import TimeFormat, parse_times
@@ -19,6 +19,7 @@ from tierrec_core.sources.time_formats import TimeFormat, parse_times
 _MIN_AGREEING, _MIN_MAIN, _MIN_RATIO = 0.99, 0.95, 2
 _MIN_CONTINUED = 5
 _MIN_ORDERS = 5
+_OF_SPREAD = 0.5
 _MAX_SHOWN, _MAX_TEXT = 4, 60
 _NUMBERED = re.compile(r"(.*?\D)[ _.-]?\d+")
 _PRICE = re.compile(
@@ -144,6 +145,22 @@ def _names_pieces(name: str) -> bool:
     return "quantity" in header_words(name) or any(map(_PIECES.fullmatch, words(name)))
 
 
+def find_pieces(preview: FilePreview, roles: Mapping[str, Guess], assigned: Collection[str]) -> Guess | None:
+    """A column of amounts that are numbers of pieces, by which an item's values grow, such as AMOUNT of Ta-Feng."""
+    if not {"item", "value"} <= roles.keys():
+        return None
+    item, value = preview.sample[roles["item"].value], preview.numbers(roles["value"].value)[0]
+    for name in preview.columns:
+        numbers, missing = preview.numbers(name)
+        if name in assigned or "amount" not in header_words(name) or not are_pieces(numbers[~missing]):
+            continue
+        spread, num_items = _spread(pd.DataFrame({"item": item, "value": value, "quantity": numbers}))
+        if num_items and spread["unit"] < _OF_SPREAD * spread["value"]:
+            grow = f"{roles['value'].value} of an item grows with it, seen on {num_items} items"
+            return Guess("quantity", name, f"{describe_content(preview, name)}; {grow}")
+    return None
+
+
 def unit_price(preview: FilePreview, roles: Mapping[str, Guess], given: bool | None) -> Guess | None:
     """Whether an item's value stays the same when its quantity changes, or grows; None where that cannot be seen."""
     if given is not None:
@@ -152,17 +169,24 @@ def unit_price(preview: FilePreview, roles: Mapping[str, Guess], given: bool | N
         return None
     numbers = {role: preview.numbers(roles[role].value)[0] for role in ("value", "quantity")}
     rows = pd.DataFrame({"item": preview.sample[roles["item"].value]} | numbers)
+    spread, num_items = _spread(rows)
+    if not num_items:
+        return _unit_price_by_name(roles["value"].value, rows["quantity"])
+    is_unit = bool(spread["value"] < spread["unit"])
+    change = "is the same for any quantity" if is_unit else "changes with the quantity"
+    evidence = f"{roles['value'].value} of an item {change}, seen on {num_items} items"
+    return Guess("unit_price", str(is_unit).lower(), evidence)
+
+
+def _spread(rows: pd.DataFrame) -> tuple[pd.Series, int]:
+    """How much the logarithms of the values of an item differ, whole (`value`) and of one piece (`unit`): the median
+    standard deviation, and the number of items, which are those of several quantities. rows: item, value, quantity
+    """
     rows = rows[(rows["value"] > 0) & (rows["quantity"] > 0)]
     logs = np.log(rows[["value", "quantity"]])
     rows = rows.assign(value=logs["value"], unit=logs["value"] - logs["quantity"])
     groups = rows[rows.groupby("item")["quantity"].transform("nunique") > 1].groupby("item")
-    if not len(groups):
-        return _unit_price_by_name(roles["value"].value, rows["quantity"])
-    spread = groups[["value", "unit"]].std(ddof=0).median()
-    is_unit = bool(spread["value"] < spread["unit"])
-    change = "is the same for any quantity" if is_unit else "changes with the quantity"
-    evidence = f"{roles['value'].value} of an item {change}, seen on {len(groups)} items"
-    return Guess("unit_price", str(is_unit).lower(), evidence)
+    return groups[["value", "unit"]].std(ddof=0).median(), len(groups)
 
 
 def _unit_price_by_name(column: str, quantities: pd.Series) -> Guess | None:

@@ -38,8 +38,8 @@ class InferredFiles:
         every = dict.fromkeys([*files.files, *lookups])
         previews = [FilePreview.at(path, given.form(path)) for path in every]
         logs = find_logs([preview for preview in previews if preview.path not in lookups or len(previews) == 1], given)
-        logs = logs if given.event_column else list(map(with_return_column, logs))
-        logs = logs if given.event_column or given.default_event else list(map(with_flag_column, logs))
+        logs = logs if given.event_column is not None else list(map(with_return_column, logs))
+        logs = logs if given.event_column is not None or given.default_event else list(map(with_flag_column, logs))
         logs = logs if given.timezone else list(map(with_zone_column, logs))
         others = [preview for preview in previews if preview.path not in [log.preview.path for log in logs]]
         return cls(given, files, previews, logs, *find_tables(logs[0], others, given))

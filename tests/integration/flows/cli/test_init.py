@@ -157,7 +157,8 @@ def test_a_dry_run_shows_what_would_be_written_and_how_to_override_it(truth, tmp
     ("flags", "lost"),
     [
         ([], {"Cancelled"}),
-        (["--exclude", "Status=open", "--exclude", "Status=paid"], {"open", "paid"}),
+        (["--exclude", "Status=open"], {"open", "Cancelled"}),
+        (["--exclude", "", "--exclude", "Status=open", "--exclude", "Status=paid"], {"open", "paid"}),
         (["--exclude", ""], set()),
     ],
 )

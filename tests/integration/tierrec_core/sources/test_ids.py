@@ -151,3 +151,15 @@ def test_numbers_that_are_not_used_are_shown(orders, tmp_path):
     orders.assign(weight=2.5, shelf=7, note="x").to_csv(tmp_path / "log.csv", index=False)
     guesses = {guess.place: guess for guess in propose_settings([tmp_path / "log.csv"], {}).guesses}
     assert guesses["unused"].value == "weight, shelf"
+
+
+@pytest.mark.parametrize("role", ["user", "item"])
+def test_one_id_in_all_rows_is_refused(orders, role, tmp_path):
+    column = {"user": "customer", "item": "product"}[role]
+    orders.assign(**{column: "only"}).to_csv(tmp_path / "log.csv", index=False)
+    with pytest.raises(MissingColumnError, match=f"{column} has 'only' in all rows; wanted ids of several {role}s"):
+        propose_settings([tmp_path / "log.csv"], {})
+    for name in ("one", "two"):
+        orders.assign(**{column: name}).to_csv(tmp_path / f"{name}.csv", index=False)
+    proposal = propose_settings([tmp_path / "one.csv", tmp_path / "two.csv"], {})
+    assert proposal.patch["source"]["columns"][role] == column

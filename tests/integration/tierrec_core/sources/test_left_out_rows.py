@@ -1,9 +1,13 @@
 """Rows that are no purchases are left out, with the reason: void and test orders, and lines of no product."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli.main import app
 from tests.support.order_exports import NUM_ORDERS, NUM_USERS, OF_ORDER, SHOPIFY, key, order_lines, proposed
 from tierrec_core.base.errors import DataError, MissingColumnError
 from tierrec_core.settings import FilesSource, parse
@@ -37,6 +41,25 @@ def test_orders_that_came_to_nothing_are_left_out(name, blank, tmp_path):
     assert shown.override.startswith("--exclude")
     events = read_files(parse(FilesSource, proposal.patch["source"], "tests"), tmp_path).events
     assert key(events[["user_id", "item_id", "timestamp"]]) == key(kept[["user", "item", "time"]])
+
+
+@pytest.mark.parametrize(
+    ("flags", "left_out"),
+    [
+        (("--exclude", "Financial Status=pending"), {"refunded", "cancelled", "payment failed", "pending"}),
+        (("--exclude", "Lineitem sku=A"), {"refunded", "cancelled", "payment failed"}),
+        (("--exclude", "", "--exclude", "Financial Status=pending"), {"pending"}),
+        (("--exclude", ""), None),
+    ],
+)
+def test_given_rows_are_left_out_beside_the_proposed_ones(flags, left_out, tmp_path, monkeypatch):
+    with_statuses("Financial Status", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(app, ["init", "orders.csv", "--dry-run", "--json", *flags])
+    assert shown.exit_code == 0, shown.output
+    exclude = json.loads(shown.stdout)["patch"]["source"].get("exclude", {})
+    assert (set(exclude["Financial Status"]) if "Financial Status" in exclude else None) == left_out
+    assert exclude.get("Lineitem sku") == (["A"] if "Lineitem sku=A" in flags else None)
 
 
 LOST = ["annulé", "annule", "remboursé", "Zwrócone", "zwrocone", "annullato", "geannuleerd", "Cancelado", "zrušeno"]
@@ -124,8 +147,9 @@ def test_orders_that_are_shipped_are_kept(name, tmp_path):
 
 def test_what_is_left_out_can_be_given(tmp_path):
     with_statuses("Bestellstatus", tmp_path)
-    for given, num_kept in (({}, 6), ({"Bestellstatus": ["OFFEN"]}, 5)):
-        source = propose_settings([tmp_path / "orders.csv"], {"exclude": given}).patch["source"]
+    open_ones = {"exclude": {"Bestellstatus": ["OFFEN"]}}
+    for given, num_kept in (({}, 4), (open_ones, 3), ({"infer_exclude": False}, 6)):
+        source = propose_settings([tmp_path / "orders.csv"], given).patch["source"]
         events = read_files(parse(FilesSource, source, "tests"), tmp_path).events
         assert events["timestamp"].nunique() == NUM_ORDERS * num_kept / 6
     with pytest.raises(MissingColumnError, match="--exclude State is not a column; wanted one of Name, Email"):

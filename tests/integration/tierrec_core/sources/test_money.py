@@ -241,6 +241,45 @@ def test_where_no_item_has_several_quantities_the_name_says_what_a_value_is_wort
     assert values_of(tmp_path / "log.csv")[1] == [price * (2 if is_unit else 1) for price in PRICES]
 
 
+PAID = {
+    "discounted_price": {"unit_price": 10.0, "discounted_price": 8.5},
+    "sale_price": {"price": 12.0, "sale_price": 9.0},
+    "final_price": {"list_price": 12.0, "final_price": 9.0},
+    "PU TTC": {"PU TTC": 7.25, "TVA": 20},
+}
+
+
+@pytest.mark.parametrize("name", PAID)
+def test_the_price_that_was_paid_is_the_value(name, tmp_path):
+    rng = np.random.default_rng(2)
+    rows = pd.DataFrame({"user_id": rng.integers(0, 40, 200), "item_id": rng.integers(0, 25, 200), **PAID[name]})
+    rows.assign(time=pd.date_range("2024-01-05", periods=200, freq="5h")).to_csv(tmp_path / "log.csv", index=False)
+    columns = propose_settings([tmp_path / "log.csv"], {}).patch["source"]["columns"]
+    assert columns["value"] == name
+
+
+def test_a_sale_price_that_most_rows_lack_is_not_the_value(tmp_path):
+    rng = np.random.default_rng(2)
+    rows = pd.DataFrame({"user_id": rng.integers(0, 40, 200), "item_id": rng.integers(0, 25, 200), "price": 12.0})
+    rows["sale_price"] = np.where(np.arange(200) % 4 == 0, 9.0, np.nan)
+    rows.assign(time=pd.date_range("2024-01-05", periods=200, freq="5h")).to_csv(tmp_path / "log.csv", index=False)
+    columns = propose_settings([tmp_path / "log.csv"], {}).patch["source"]["columns"]
+    assert columns["value"] == "price"
+
+
+@pytest.mark.parametrize("grows", [True, False])
+def test_amounts_by_which_values_grow_are_pieces(grows, tmp_path):
+    rng = np.random.default_rng(2)
+    rows = pd.DataFrame({"CUSTOMER_ID": rng.integers(0, 40, 400), "PRODUCT_SUBCLASS": rng.integers(0, 25, 400)})
+    rows["AMOUNT"], price = rng.integers(1, 6, 400), rng.choice([49, 59, 99], 25)[rows["PRODUCT_SUBCLASS"]]
+    rows["SALES_PRICE"] = price * (rows["AMOUNT"] if grows else 1)
+    rows = rows.rename(columns={"PRODUCT_SUBCLASS": "PRODUCT_ID"})
+    rows.assign(date=pd.date_range("2024-01-05", periods=400, freq="5h")).to_csv(tmp_path / "log.csv", index=False)
+    columns = propose_settings([tmp_path / "log.csv"], {}).patch["source"]["columns"]
+    assert columns["value"] == "SALES_PRICE"
+    assert columns.get("quantity") == ("AMOUNT" if grows else None)
+
+
 def test_prices_of_a_piece_in_one_file_and_totals_in_another_are_refused(tmp_path):
     rng = np.random.default_rng(5)
     for name, column in (("orders_1.csv", "unit_price"), ("orders_2.csv", "line_total")):

@@ -147,6 +147,16 @@ def test_a_log_that_says_nothing_shows_that_purchases_are_assumed(log, tmp_path)
     assert "nothing says what the rows are" in shown(proposal, "default_event").evidence
 
 
+@pytest.mark.parametrize("name", ["event_name", "action", "event_type"])
+def test_a_column_that_is_called_as_events_are_need_not_be_one(name, log, tmp_path):
+    venues = log.assign(**{name: np.resize(["Summer Night", "Jazz in the Park", "Opera"], NUM_ROWS)})
+    with pytest.raises(DataError):
+        proposed(tmp_path, log=venues)
+    proposal, counts = proposed(tmp_path, {"event_column": "", "default_event": "purchase"}, log=venues)
+    assert counts == {"purchase": NUM_ROWS}
+    assert "event" not in proposal.patch["source"]["columns"]
+
+
 def test_ratings_are_no_purchases_and_zeros_are_told(log, tmp_path):
     rated = log.assign(**{"Book-Rating": np.resize([0, 3, 10, 0], NUM_ROWS)})
     proposal, counts = proposed(tmp_path, log=rated)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from tierrec_core.base.contracts import EVENT_NAMES
+from tierrec_core.base.contracts import EVENT_NAMES, FloatArray
 from tierrec_core.base.ids import normal_id, text_ids
 from tierrec_core.sources.numbers import currency_codes
 from tierrec_core.sources.schema_inference.columns.names import (
@@ -35,7 +35,7 @@ _FLAGS = {
     "file_events ...": "source.file_events",
     "returned": "source.returned",
     "unused": "source.columns, source.item_columns",
-    "exclude ...": "--exclude COLUMN=VALUE, '' for none",
+    "exclude ...": "--exclude COLUMN=VALUE for more, --exclude '' for none",
     "file ...": "--separator, --quote, --encoding, --decimal, --explode",
     "item ...": "--items",
     "user ...": "--users",
@@ -122,14 +122,20 @@ def _user_weight(values: pd.Series) -> float:
 
 
 def _amount_weight(role: str, column: str, preview: FilePreview) -> float:
-    """Less than 1 for list prices and, beside values with decimals, for amounts of pieces, which are few and whole."""
+    """The filled share of values; less for list prices and for amounts of pieces, which are few and whole numbers."""
     if role != "value" or is_rating_name(column):
         return 1.0
+    filled = float(preview.sample[column].notna().mean())
     if not _LIST_PRICES.isdisjoint(header_words(column)):
-        return _OF_PIECES
+        return _OF_PIECES * filled
     numbers, missing = preview.numbers(column)
     numbers = numbers[~missing]
-    return _OF_PIECES if len(numbers) and (np.abs(numbers) <= _MAX_PIECES).all() and (numbers % 1 == 0).all() else 1.0
+    return filled * (_OF_PIECES if are_pieces(numbers) else 1.0)
+
+
+def are_pieces(numbers: FloatArray) -> bool:
+    """Whether numbers, [N], are few and whole, as those of pieces are."""
+    return bool(len(numbers) and (np.abs(numbers) <= _MAX_PIECES).all() and (numbers % 1 == 0).all())
 
 
 def is_time_like(preview: FilePreview, column: str) -> bool:

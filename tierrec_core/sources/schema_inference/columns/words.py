@@ -50,7 +50,7 @@ TRANSLATIONS = {
         кількість ποσοτητα 数量 個数 点数 件数 수량 כמות كمية kolicina kolicine stuks pieces soluong จำนวน""",
     "unit": """einzel unitario unitaria unitaire unita jednostkowa jednotkova einheit enhet yksikko egyseg
         unitar birim""",
-    "price": """preis einzelpreis stuckpreis stueckpreis stuksprijs precio prix preco prezzo prijs cena ceny
+    "price": """pu preis einzelpreis stuckpreis stueckpreis stuksprijs precio prix preco prezzo prijs cena ceny
         pris hinta ar pret fiyat fiyati harga цена ціна τιμη 価格 単価 价格 價格 单价 單價 가격 단가 מחיר سعر
         cijena stukprijs apris vk ราคา""",
     "value": """wert valeur valor valore waarde wartosc hodnota varde verdi arvo ertek valoare deger стоимость
@@ -100,7 +100,8 @@ SYNONYMS = {
         zeitpunkt datum bestelldatum uhrzeit bestellzeit clock hour heure hora fkdat budat""",
     "time_of_day": "ora tijd tid godzina cas čas",
     "value": """value sales_value amount revenue net_sales gross_sales sales total total_price total_value
-        total_amount line_total paid rating stars overall score price unit_price unit_value unit_amount
+        total_amount line_total paid rating stars overall score discounted_price
+        reduced_price final_price sale_price selling_price paid_price price unit_price unit_value unit_amount
         item_cost sold_for netwr line_subtotal subtotal""",
     "currency": "currency currency_code mena waers waerk",
     "quantity": "quantity qty units pieces num_items quantity_ordered product_quantity item_quantity fkimg kwmeng",

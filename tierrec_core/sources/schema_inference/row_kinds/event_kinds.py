@@ -106,7 +106,7 @@ def event_meanings(logs: list[LogFile], given: InferenceOverrides) -> dict[str, 
             f"say for each which of {', '.join(EVENT_NAMES)} it is, as --event {example}=EVENT, that it "
             f"takes a purchase back, as --event {example}={RETURN}, or that its rows are to be dropped, as "
             f"--event {example}={IGNORE}; "
-            "--event-column names another column"
+            "--event-column names another column, '' none"
         )
     return {
         name: Guess(

@@ -1,0 +1,58 @@
+"""Times as people write them in other languages are read as the same moments."""
+
+import pandas as pd
+import pytest
+
+from tierrec_core.sources.time_formats import detect_time_format, parse_times
+
+MONTHS = {
+    "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+    "es short": "ene feb mar abr may jun jul ago sept oct nov dic",
+    "de": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
+    "fr": "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+    "fr short": "janv. févr. mars avr. mai juin juil. août sept. oct. nov. déc.",
+    "it": "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
+    "pt": "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
+    "nl": "januari februari maart april mei juni juli augustus september oktober november december",
+    "nl short": "jan. feb. mrt. apr. mei jun. jul. aug. sep. okt. nov. dec.",
+}
+MOMENTS = pd.date_range("2024-01-03 09:05", periods=60, freq="6D17h", tz="UTC")
+LAYOUTS = {
+    "es": "{t.day} de {month} de {t.year} {t:%H:%M}",
+    "de": "{t.day}. {month} {t.year} {t:%H:%M} Uhr",
+    "nl short": "{t.day}-{month}-{t.year} {t:%H:%M}",
+    "fr": "{t.day} {month} {t.year} à {t:%H:%M}",
+}
+
+
+def read(texts: list[str]) -> pd.Series:
+    values = pd.Series(texts, dtype="string")
+    return parse_times(values, detect_time_format(values), "UTC")
+
+
+@pytest.mark.parametrize("language", MONTHS)
+def test_names_of_months(language: str) -> None:
+    names, layout = MONTHS[language].split(), LAYOUTS.get(language, "{t.day} {month} {t.year} {t:%H:%M}")
+    for change in (str, str.upper, str.title):
+        found = read([layout.format(t=t, month=change(names[t.month - 1])) for t in MOMENTS])
+        assert list(found) == list(MOMENTS.floor("min"))
+
+
+@pytest.mark.parametrize(
+    "layout", ["{t:%Y-%m-%d} {half} {hour}:{t:%M}", "{t.year}. {t.month}. {t.day}. {half} {hour}:{t:%M:%S}"]
+)
+@pytest.mark.parametrize("halves", [("오전", "오후"), ("午前", "午後"), ("上午", "下午")])
+def test_halves_of_the_day(halves: tuple[str, str], layout: str) -> None:
+    texts = [layout.format(t=t, half=halves[t.hour >= 12], hour=t.hour % 12 or 12) for t in MOMENTS]
+    assert list(read(texts)) == list(MOMENTS.floor("min"))
+
+
+@pytest.mark.parametrize("zone", ["", "+0000", "-0500"])
+def test_dates_of_net_are_milliseconds_whatever_their_zone(zone: str) -> None:
+    found = read([f"/Date({int(t.timestamp() * 1000)}{zone})/" for t in MOMENTS])
+    assert list(found) == list(MOMENTS)
+
+
+def test_other_texts_stay() -> None:
+    texts = ["5 mag 24 bottles", "2024-01-05 de", "model 3 out 4", "/Date(x)/"]
+    assert read([*texts, *(t.isoformat() for t in MOMENTS)]).isna().sum() == len(texts)
