@@ -1,6 +1,7 @@
 """Formats of times and the DuckDB SQL that parses each, for `init` and `ingest`."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -73,6 +74,7 @@ _DAYS_FIRST = {f"dates like 31{mark}12{mark}2024": (f"%d{mark}%m{mark}",) for ma
 _MONTHS_FIRST = {f"dates like 12{mark}31{mark}2024": (f"%m{mark}%d{mark}",) for mark in "./-"}
 _YEARS_FIRST = {f"dates like 24{mark}12{mark}31": f"%y{mark}%m{mark}%d" for mark in "./-"}
 _ORDERS = {"days": _DAYS_FIRST, "months": _MONTHS_FIRST, "years": _YEARS_FIRST}
+_LONG_YEAR = r"^[^:]*[./ -]\d\d\d\d([ T]|$)"  # behind the day and the month
 MONTH_NAME = "(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 _MONTH_NAMES = {"dates like 31 Dec 2024": ("%d %b ", "%d-%b-", "%d %B ", "%b %d ", "%b-%d-", "%B %d ", "%A %B %d ")}
 
@@ -80,18 +82,33 @@ _MONTH_NAMES = {"dates like 31 Dec 2024": ("%d %b ", "%d-%b-", "%d %B ", "%b %d 
 def _dates(name: str, patterns: Iterable[str], text: str = "text") -> TimeFormat:
     """Patterns of strptime. A year of two digits is tried first, since %Y reads 24 as the year 24.
 
-    Only texts with the separators and the name of a month that all patterns want are tried: others cost most time.
+    Only texts with the separators and the name of a month that all patterns want are tried, by the patterns with as
+    many colons and digits of the year: others cost most time.
     """
     tried = list(patterns)
     literals = [re.sub("%-?[A-Za-z]", "", pattern) for pattern in tried]
-    marks = {mark: min(literal.count(mark) for literal in literals) for mark in "./-:"}
+    marks = {mark: min(literal.count(mark) for literal in literals) for mark in "./-"}
     wanted = [f"{text} like '{f'%{mark}' * count}%'" for mark, count in marks.items() if count]
     has_name = all(re.search("%[bB]", pattern) for pattern in tried)
     wanted += [f"regexp_matches({text}, '{MONTH_NAME}')"] if has_name else []
-    listed = ", ".join(f"'{pattern}'" for pattern in tried)
-    parsed = f"try_strptime({text}, [{listed}])::timestamptz"
-    needed = {mark for mark in "./-" if marks[mark]} | ({"a"} if has_name else set())
+    needed = {mark for mark, count in marks.items() if count} | ({"a"} if has_name else set())
+    parsed = _by_colons(tried, text)
+    if {"%y", "%Y"} <= set(re.findall("%[yY]", "".join(tried))):
+        long = _by_colons([pattern for pattern in tried if "%Y" in pattern], text)
+        parsed = f"case when regexp_matches({text}, '{_LONG_YEAR}') then {long} else {parsed} end"
     return TimeFormat(name, f"case when {' and '.join(wanted or ['true'])} then {parsed} end", marks=frozenset(needed))
+
+
+def _by_colons(patterns: Sequence[str], text: str) -> str:
+    """SQL that tries the patterns with as many colons as the text has; an offset (%z) may have a further one."""
+    groups = defaultdict[int, list[str]](list)
+    for pattern in patterns:
+        for count in (0, 1) if "%z" in pattern else (0,):
+            groups[pattern.count(":") + count].append(f"'{pattern}'")
+    cases = (
+        f"when {count} then try_strptime({text}, [{', '.join(group)}])::timestamptz" for count, group in groups.items()
+    )
+    return f"case length({text}) - length(replace({text}, ':', '')) {' '.join(cases)} end"
 
 
 TIME_FORMATS = (

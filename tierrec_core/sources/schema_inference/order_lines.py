@@ -151,8 +151,10 @@ def find_pieces(preview: FilePreview, roles: Mapping[str, Guess], assigned: Coll
         return None
     item, value = preview.sample[roles["item"].value], preview.numbers(roles["value"].value)[0]
     for name in preview.columns:
+        if name in assigned or "amount" not in header_words(name):
+            continue
         numbers, missing = preview.numbers(name)
-        if name in assigned or "amount" not in header_words(name) or not are_pieces(numbers[~missing]):
+        if not are_pieces(numbers[~missing]):
             continue
         spread, num_items = _spread(pd.DataFrame({"item": item, "value": value, "quantity": numbers}))
         if num_items and spread["unit"] < _OF_SPREAD * spread["value"]:
