@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.scale.vector_search import Vectors
 from tierrec_core.base import artifacts
-from tierrec_core.bundle.bundle import KnownUsers
+from tierrec_core.bundle.bundle import EVALUATED, KnownUsers
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.evaluation.metrics import Truth, per_user
 from tierrec_core.models.als import Als
@@ -40,8 +40,8 @@ def made_up() -> tuple[Vectors, sparse.csr_matrix]:
 
 
 def demo() -> tuple[Vectors, Interactions]:
-    """The packaged factors of all known users and items."""
-    bundle = _DATA / "package" / "bundle"
+    """The factors of all known users and items that were fitted to the log before the test window."""
+    bundle = _DATA / "package" / "bundle" / EVALUATED
     history = artifacts.load(KnownUsers, bundle / "known_users").history
     model = artifacts.load(Als, bundle / "models" / "als")
     return Vectors.of(model.encode_users(history), model.item_factors), history
