@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from services import feedback
+from services.api.json_route import JsonRoute
 from services.experiments import VariantResult, all_results
 from services.recommend.explain import explain_answer
 from services.recommend.surfaces import recommend_batch, recommendation_job, search_items, similar_items
@@ -72,7 +73,7 @@ def operation_id(route: APIRoute) -> str:
 
 
 lists, posts, users, experiments, service = (
-    APIRouter(tags=[tag], responses=REFUSALS, generate_unique_id_function=operation_id)
+    APIRouter(tags=[tag], responses=REFUSALS, generate_unique_id_function=operation_id, route_class=JsonRoute)
     for tag in ("lists", "feedback", "users", "experiments", "service")
 )
 

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import secrets
+import sys
 import traceback
 import uuid
 from contextvars import ContextVar
@@ -155,4 +156,7 @@ class JsonLog:
     def _write(self, event: str, fields: dict[str, Any], level: int = logging.INFO) -> None:
         named = fields if fields.get("request_id") else fields | {"request_id": _request_id.get()}
         present = {name: value for name, value in named.items() if value is not None}
-        self.logger.log(level, event, exc_info=level == logging.ERROR, extra=present)
+        if self.logger.isEnabledFor(level):  # the frame of the caller, which `log` would look for, is in no line
+            failed = sys.exc_info() if level == logging.ERROR else None
+            made = self.logger.makeRecord(self.logger.name, level, "", 0, event, (), failed, extra=present)
+            self.logger.handle(made)
