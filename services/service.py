@@ -19,7 +19,12 @@ _ROOT = Path(__file__).parents[1]
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _TIMEOUT = 30  # seconds
 
-application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)  # configured when a worker starts
+application = FastAPI(  # configured when a worker starts
+    docs_url=None,
+    redoc_url=None,
+    openapi_url=None,
+    telemetry={"tracing": False, "metrics": False, "logs": False},  # which is looked up at each request
+)
 
 
 @bentoml.service(

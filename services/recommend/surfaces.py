@@ -261,7 +261,7 @@ def _answer(context: RequestContext, page: ResultPage, *, explain: bool) -> dict
 def _category_diversity(context: RequestContext, page: ResultPage) -> float | None:
     """Distinct categories over the list's length; None for an empty list, campaigns and a single category."""
     columns, categories = page.order.columns, context.model.categories
-    if not len(columns) or context.request.surface == "campaigns" or not categories.any():
+    if not len(columns) or context.request.surface == "campaigns" or not context.model.has_categories:
         return None
     return len(set(categories[columns].tolist())) / len(columns)
 

@@ -60,6 +60,7 @@ class ServedModel:
     item_ids: np.ndarray[Any, Any]
     titles: np.ndarray[Any, Any]
     categories: IntArray
+    has_categories: bool
     hashes: IntArray
 
     def __init__(self, release: ReleaseManifest, folder: Path) -> None:
@@ -187,6 +188,7 @@ class ServedModel:
         self.item_ids = frame["item_id"].to_numpy(object)
         self.titles = frame["title"].fillna(frame["item_id"]).to_numpy(object)
         self.categories = pd.factorize(frame["category"].fillna("unknown"))[0]
+        self.has_categories = bool(self.categories.any())  # more than one
         self.hashes = page_cursor.hash_ids(self.item_ids)
 
     def _add_to_search(self, changed: IntArray) -> None:
