@@ -19,7 +19,7 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 
-from flows.graph.dvc_locks import repair_dvc_lock_file
+from flows.graph.dvc_locks import repair_dvc_lock, repair_dvc_lock_file
 from tierrec_core.base.errors import SettingsError, StageError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
@@ -45,6 +45,11 @@ _NOISE = (
 )
 _MAX_LINES = 30
 _PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds
+_HINTS = {
+    "item.kind": "; set `kind` in every block of models",
+    "not a git repository": "; restore .git, or run `git init`",
+    "not inside of a DVC repository": "; restore .dvc, or run `dvc init`",
+}
 _SIGNALLED, _DVC_FAILED = 128, 255  # codes between them are 128 + a signal; 255 is DVC's own failure
 
 
@@ -94,6 +99,7 @@ def locked_repo(root: Path) -> Iterator[Repo]:
     """The project's DVC repository, with DVC's lock held. Raises TransientStageError when it is busy."""
     with _open(root) as repo, repo.lock:
         repair_dvc_lock_file(root)
+        repair_dvc_lock(Layout(root).dvc_lock)
         yield repo
 
 
@@ -132,7 +138,7 @@ def _open(root: Path) -> Iterator[Repo]:
     except TypeError as error:
         raise SettingsError(f"{root}: DVC cannot read params.yaml: {error}; put a date in quotes") from error
     except DvcException as error:
-        hint = "; set `kind` in every block of models" if "item.kind" in str(error) else ""
+        hint = next((hint for text, hint in _HINTS.items() if text in str(error)), "")
         raise SettingsError(f"{Layout(root).dvc_yaml}: {' '.join(str(error).split())}{hint}") from error
     except (sqlite3.Error, OSError) as error:
         raise StageError(

@@ -66,7 +66,14 @@ class Pointer(Params):
         """Read a pointer file. Raises ArtifactError when it is missing, SettingsError when it is invalid."""
         if not path.exists():
             raise ArtifactError(f"{path}: is missing, wanted a pointer to a champion; run `tierrec deploy`")
-        return parse(cls, artifacts.read_json(path), str(path))
+        try:
+            raw = artifacts.read_json(path)
+        except ArtifactError as error:
+            raise ArtifactError(
+                f"{path}: is damaged; restore it from a backup, or delete it and make a Bento the champion again by "
+                "`tierrec deploy`"
+            ) from error
+        return parse(cls, raw, str(path))
 
     def route(self, user_id: str, salt: str) -> Side:
         """The side that serves a user; with the same salt it changes only when the share shrinks or a side changes.
