@@ -324,3 +324,18 @@ def test_a_folder_that_says_what_rows_are_says_it_of_deliveries(shop: Layout, tm
     add(written(tmp_path / "clicks/14.csv", rows(14)))
     events = read_source(read_settings(shop.params).source, shop.root, 0).events
     assert events["event"].value_counts().to_dict() == {"purchase": 40, "click": 20}
+
+
+def test_returned_pieces_of_a_later_file_lower_its_purchases(shop: Layout) -> None:
+    header = "user_id,item_id,timestamp,qty,qty_refunded"
+    lines = [f"u{row % 20},i{row % 5},2024-03-{12 + row // 40}T10:{row % 40}:00,3,{row % 4}" for row in range(80)]
+    written(shop.root / "logs/log.csv", lines[:40], header)
+    columns = {"quantity": "qty"}
+    source = {"kind": "files", "paths": ["logs/*.csv"], "columns": columns, "returned": ["qty_refunded"]}
+    configure(shop.root, source=source)
+    add(str(written(shop.root / "day.csv", lines[40:], header)))
+    events = read_source(read_settings(shop.params).source, shop.root, 0).events
+    assert events.groupby(events["timestamp"].dt.day)["quantity"].sum().to_dict() == {12: 60.0, 13: 60.0}
+    without = written(shop.root / "next.csv", ["u1,i1,2024-03-15T10:00:00,3"], "user_id,item_id,timestamp,qty")
+    with pytest.raises(MissingColumnError, match=r"next\.csv: column 'qty_refunded' is missing"):
+        add(str(without))
