@@ -71,7 +71,7 @@ def test_a_key_opens_and_closes_a_running_server(client: httpx.Client, keys: Pat
     time.sleep(0.06)
     answer = client.post("/events", headers=headers)
     assert answer.status_code == 401
-    assert json.loads(answer.content).keys() == {"error", "detail"}
+    assert json.loads(answer.content).keys() == {"code", "error", "detail"}
     keys.unlink()
     time.sleep(0.06)
     assert client.post("/events").status_code == 401, "no key left does not open what was closed"

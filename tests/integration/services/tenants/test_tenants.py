@@ -247,7 +247,7 @@ def test_too_many_requests_are_rejected_with_retry_after(start: Opener) -> None:
     assert statuses == [200, 200, 200, 429, 429]
     refused = caller.send("GET", "/info", headers=first)
     assert int(refused.headers["retry-after"]) > 0
-    assert set(refused.json()) == {"error", "detail"}
+    assert set(refused.json()) == {"code", "error", "detail"}
     assert caller.send("GET", "/info", headers=second).status_code == 200, "each key has its own"
     assert caller.send("GET", "/metrics").status_code == 200
 
@@ -255,13 +255,13 @@ def test_too_many_requests_are_rejected_with_retry_after(start: Opener) -> None:
 def test_bodies_are_limited_and_must_be_json(start: Opener) -> None:
     caller = start(limits=RequestLimits(max_body_bytes=200))
     long = caller.send("POST", "/recommend", json={"exclude": ["x" * 20] * 20})
-    assert (long.status_code, set(long.json())) == (413, {"error", "detail"})
+    assert (long.status_code, set(long.json())) == (413, {"code", "error", "detail"})
     for kind in ("text/plain", "multipart/form-data; boundary=x", "application/vnd.bentoml+pickle", ""):
         answer = caller.send("POST", "/recommend", content=b"{}", headers={"content-type": kind} if kind else {})
         assert (answer.status_code, "send application/json" in answer.json()["error"]) == (415, True)
     assert caller.send("POST", "/recommend", content=b'{"k": ', headers=JSON).status_code == 400
     unknown = caller.send("GET", "/nothing")
-    assert (unknown.status_code, set(unknown.json())) == (404, {"error", "detail"})
+    assert (unknown.status_code, set(unknown.json())) == (404, {"code", "error", "detail"})
     assert caller.send("PUT", "/recommend").status_code == 405
 
 
