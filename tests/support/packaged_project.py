@@ -33,7 +33,7 @@ PARAMS: dict[str, Any] = {
     "tiers": {"num_layers": 4, "bootstraps": 3},
     "models": {name: {"kind": name} for name in MODELS},
     "blend": {task: {"num_trees": 20, "num_threads": 1} for task in ("next", "discovery")},
-    "evaluate": {"bootstraps": 20},
+    "evaluate": {"bootstraps": 20, "min_group_users": 1},
     "package": {"smoke_users": 20},
 }
 

@@ -10,9 +10,10 @@ from tierrec_core.base.contracts import FloatArray, IntArray
 from tierrec_core.data.interactions import Interactions
 from tierrec_core.evaluation.bootstrap import ConfidenceInterval, bootstrap_by_group, percentile_interval
 from tierrec_core.evaluation.metrics import coverage
+from tierrec_core.evaluation.small_groups import disclosed_groups
 
 _MAX_GROUPS = 12
-_MIN_USERS = 20
+_MIN_USERS, _MIN_HIDDEN = 20, 10
 
 
 def exposure_gini(items: IntArray, num_items: int) -> float:
@@ -118,7 +119,7 @@ def demographic_groups(
     """The mean of the values [E] of the users user_ids [E] in each group of each attribute of the USERS frame.
 
     Returns attribute -> group -> (number of users, interval). Attributes with one value or more than 12 are left out,
-    and so are groups of fewer than 20 users, for which intervals are unreliable.
+    and so are groups of fewer than 20 users, for which intervals are unreliable, and those that would tell theirs.
     """
     attributes = users.drop_duplicates("user_id").set_index("user_id").reindex(user_ids)
     return {
@@ -133,7 +134,9 @@ def _groups(
 ) -> dict[str, tuple[int, ConfidenceInterval]]:
     code, names = pd.factorize(labels.astype("string"), sort=True)
     size = np.bincount(code[code >= 0], minlength=len(names))
-    group = np.where((code >= 0) & (size[code] >= _MIN_USERS), code, -1)
+    shown = size >= _MIN_USERS
+    shown[shown] = disclosed_groups(size[shown], _MIN_HIDDEN, ungrouped=len(code) - int(size[shown].sum()))
+    group = np.where((code >= 0) & shown[code], code, -1)
     intervals = bootstrap_by_group(values, group, [str(name) for name in names], draws, rng)
     count = dict(zip(map(str, names), map(int, size), strict=True))
     return {name: (count[name], interval) for name, interval in intervals.items()}

@@ -11,6 +11,7 @@ from tierrec_core.base.contracts import BoolArray, FloatArray, IntArray
 from tierrec_core.base.errors import SettingsError
 from tierrec_core.evaluation.bootstrap import bootstrap_means, round_figure
 from tierrec_core.evaluation.metrics import METRICS, Truth, coverage, per_user
+from tierrec_core.evaluation.small_groups import disclosed_groups
 from tierrec_core.settings import EvaluateSettings
 
 BLEND = "blend"
@@ -30,7 +31,7 @@ def evaluate_models(
 ) -> dict[str, Block]:
     """Evaluate the lists [U, L] of each model on one truth: model -> its block of metrics.json.
 
-    groups: tier of each user, [U], as an index into the names
+    groups: tier of each user, [U], as an index into the names; those of few users are left out (min_group_users)
     baseline: the model that differences are taken to; by default, or where that scores 0, the best single model on this
     truth, which favours the baseline. Raises SettingsError when it is not among the models.
     """
@@ -45,10 +46,11 @@ def evaluate_models(
     for model, items in lists.items():
         coverages = {f"coverage@{k}": round_figure(coverage(items, truth.num_items, k)) for k in settings.cutoffs}
         blocks[model] |= coverages | {"by_tier": {}}
-    tier, names = groups
+    names, tier = groups[1], groups[0][truth.users]
+    shown = disclosed_groups(np.bincount(tier, minlength=len(names)), settings.min_group_users)
     for code, name in enumerate(names):
-        members = tier[truth.users] == code
-        if members.any():
+        members = tier == code
+        if shown[code]:
             for model, block in comparison.blocks(_TIER_METRICS, settings.cutoffs[:1], members).items():
                 blocks[model]["by_tier"][name] = block
     return blocks

@@ -17,6 +17,7 @@ from tierrec_core.evaluation import beyond_accuracy
 from tierrec_core.evaluation.bootstrap import ConfidenceInterval, round_figure, round_figures
 from tierrec_core.evaluation.leaderboard import BLEND, Block, evaluate_models, main_metric, tabulate
 from tierrec_core.evaluation.metrics import Truth, per_user
+from tierrec_core.evaluation.small_groups import disclosed_groups
 from tierrec_core.linalg.top_k import rank_candidates
 from tierrec_core.protocols.model import Ranker, Retriever
 from tierrec_core.ranking.candidates import Candidates, rank_catalogue_variants
@@ -108,10 +109,12 @@ def _audit_tiers(
     means = {name: beyond_accuracy.mean_by_group(of_user, tiers, draws, rng) for name, of_user in values.items()}
     exposure = beyond_accuracy.exposure_by_group(top, history.num_items, tiers, min(draws, _EXPOSURE_DRAWS), rng)
     size = np.bincount(tiering.tier, minlength=len(tiering.names))
+    shown = dict(zip(tiering.names, disclosed_groups(size, settings.evaluate.min_group_users), strict=True))
     return {
         name: {"users": int(size[tiering.names.index(name)])}
         | _report(intervals | {figure: by_tier[name] for figure, by_tier in means.items() if name in by_tier})
         for name, intervals in exposure.items()
+        if shown[name]
     }
 
 

@@ -203,12 +203,16 @@ class CampaignSettings(Params):
 
 
 class EvaluateSettings(Params):
-    """Evaluation of lists. baseline names, by task, the model that others are compared with."""
+    """Evaluation of lists. baseline names, by task, the model that others are compared with.
+
+    min_group_users: tiers of fewer users have no figures of their own, and no figures from which theirs follow
+    """
 
     cutoffs: tuple[PositiveInt, ...] = (10, 20)
     list_length: PositiveInt = 20
     bootstraps: PositiveInt = 1000
     baseline: dict[str, str] = Field(default={})
+    min_group_users: PositiveInt = 10
 
 
 class PackageSettings(Params):
