@@ -63,11 +63,12 @@ class ProjectStatus:
 
 
 def _newest_time(events: Path) -> datetime | None:
-    """The greatest timestamp, by the file's statistics; None without a file or statistics."""
-    if not events.exists():
+    """The greatest timestamp, by the file's statistics; None without a whole file or statistics."""
+    try:
+        metadata = pq.read_metadata(events)
+        column = metadata.schema.names.index("timestamp")
+    except (OSError, ValueError):  # the next run makes it again
         return None
-    metadata = pq.read_metadata(events)
-    column = metadata.schema.names.index("timestamp")
     groups = (metadata.row_group(number).column(column).statistics for number in range(metadata.num_row_groups))
     return max((group.max for group in groups if group and group.has_min_max), default=None)
 

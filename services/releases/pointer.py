@@ -70,8 +70,8 @@ class Pointer(Params):
             raw = artifacts.read_json(path)
         except ArtifactError as error:
             raise ArtifactError(
-                f"{path}: is damaged; restore it from a backup, or delete it and make a Bento the champion again by "
-                "`tierrec deploy`"
+                f"{path}: cannot be read ({error.__cause__}); restore it from a backup, or delete it and make a Bento "
+                "the champion again by `tierrec deploy`"
             ) from error
         return parse(cls, raw, str(path))
 
