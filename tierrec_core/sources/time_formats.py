@@ -100,7 +100,12 @@ def _dates(name: str, patterns: Iterable[str], text: str = "text") -> TimeFormat
 
 
 def _by_colons(patterns: Sequence[str], text: str) -> str:
-    """SQL that tries the patterns with as many colons as the text has; an offset (%z) may have a further one."""
+    """SQL that tries the patterns with as many colons as the text has; an offset (%z) may have a further one.
+
+    A lone pattern, which a user may have given, is tried on all texts: %X and %c stand for colons.
+    """
+    if len(patterns) == 1:
+        return f"try_strptime({text}, '{patterns[0]}')::timestamptz"
     groups = defaultdict[int, list[str]](list)
     for pattern in patterns:
         for count in (0, 1) if "%z" in pattern else (0,):
