@@ -267,6 +267,16 @@ def test_a_sale_price_that_most_rows_lack_is_not_the_value(tmp_path):
     assert columns["value"] == "price"
 
 
+def test_the_revenue_of_purchases_is_the_value_beside_the_prices_of_all_events(tmp_path):
+    rng = np.random.default_rng(2)
+    rows = pd.DataFrame({"user_id": rng.integers(0, 40, 200), "item_id": rng.integers(0, 25, 200), "price": 12.3})
+    rows["event"] = np.where(np.arange(200) % 10 == 0, "purchase", "view")
+    rows["revenue"] = rows["price"].where(rows["event"] == "purchase") * 2
+    rows.assign(time=pd.date_range("2024-01-05", periods=200, freq="5h")).to_csv(tmp_path / "log.csv", index=False)
+    columns = propose_settings([tmp_path / "log.csv"], {}).patch["source"]["columns"]
+    assert columns["value"] == "revenue"
+
+
 @pytest.mark.parametrize("grows", [True, False])
 def test_amounts_by_which_values_grow_are_pieces(grows, tmp_path):
     rng = np.random.default_rng(2)

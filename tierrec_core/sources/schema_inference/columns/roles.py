@@ -54,6 +54,7 @@ _MAX_RECURRING = 0.9
 _MIN_BLANKS = 2
 _MAX_FLAGS, _MIN_OF_FLAGS = 2, 50
 _LIST_PRICES = frozenset({"list", "listed", "original", "regular", "rrp", "msrp", "uvp", "compare", "before", "liste"})
+_PAID = frozenset({"discounted", "reduced", "final", "sale", "selling", "paid"})  # of prices beside the usual one
 _MAX_PIECES, _OF_PIECES = 30, 0.5
 _ID_NUMBER = r"-?\d+(?:\.0)?"
 _MIN_WRITTEN = 0.05
@@ -122,12 +123,13 @@ def _user_weight(values: pd.Series) -> float:
 
 
 def _amount_weight(role: str, column: str, preview: FilePreview) -> float:
-    """The filled share of values; less for list prices and for amounts of pieces, which are few and whole numbers."""
+    """Less than 1 for list prices, for pieces, which are few and whole, and for reduced prices that some rows lack."""
     if role != "value" or is_rating_name(column):
         return 1.0
-    filled = float(preview.sample[column].notna().mean())
-    if not _LIST_PRICES.isdisjoint(header_words(column)):
-        return _OF_PIECES * filled
+    words = header_words(column)
+    if not _LIST_PRICES.isdisjoint(words):
+        return _OF_PIECES
+    filled = 1.0 if _PAID.isdisjoint(words) else float(preview.sample[column].notna().mean())
     numbers, missing = preview.numbers(column)
     numbers = numbers[~missing]
     return filled * (_OF_PIECES if are_pieces(numbers) else 1.0)
