@@ -58,10 +58,8 @@ class Interactions:
         now: by default just after the last event
         Raises EmptyDataError when no event is left.
         """
-        users = pd.Index(sorted(events["user_id"].unique()), dtype=object) if users is None else users
-        items = pd.Index(sorted(events["item_id"].unique()), dtype=object) if items is None else items
-        user = users.get_indexer(pd.Index(events["user_id"].astype(object)))
-        item = items.get_indexer(pd.Index(events["item_id"].astype(object)))
+        user, users = _index(events["user_id"], users)
+        item, items = _index(events["item_id"], items)
         day = to_days(events["timestamp"])
         known = (user >= 0) & (item >= 0)
         if not known.any():
@@ -192,6 +190,14 @@ class Interactions:
         counts.sort_indices()
         user = np.repeat(np.arange(self.num_users, dtype=np.int64), np.diff(counts.indptr))
         return user, counts.indices.astype(np.int64)
+
+
+def _index(ids: pd.Series, index: pd.Index | None) -> tuple[IntArray, pd.Index]:
+    """Place of each id in the index, -1 without one, [N], and the index: without one given, the sorted ids."""
+    codes, found = pd.factorize(ids)
+    unique = pd.Index(found, dtype=object)
+    index = pd.Index(sorted(unique), dtype=object) if index is None else index
+    return np.append(index.get_indexer(unique), -1)[codes], index
 
 
 def ranges(first: IntArray, last: IntArray) -> IntArray:

@@ -31,7 +31,8 @@ class CatalogueSnapshot:
     def of(cls, item_ids: pd.Series | pd.Index, items: pd.DataFrame) -> Self:
         """Describe the items of these ids from ITEMS; ids that ITEMS does not have are left out."""
         described = items.drop_duplicates("item_id").set_index("item_id").reindex(columns=_COLUMNS)
-        described = described[described.index.isin(pd.unique(item_ids))].sort_index()
+        rows = described.index.get_indexer(pd.unique(item_ids))
+        described = described.iloc[rows[rows >= 0]].sort_index()
         category, names = pd.factorize(described["category"].astype(object), sort=True)
         text = described["title"].fillna("") + "\n" + described["brand"].fillna("")
         content = pd.util.hash_array(text.to_numpy(dtype=object), categorize=False).view(np.int64)
