@@ -1,4 +1,4 @@
-"""The code dependencies of dvc.yaml, a folder a line: python -m flows.deps [--write] compares or rewrites them.
+"""The code that each stage of dvc.yaml runs, by folder: python -m flows.deps [--write] compares or rewrites it.
 
 A stage depends on the package of every module that its own module imports, directly or not, with three exceptions:
 - of the settings it depends on the folders of the sections that its `params` name, since it reads no others;
@@ -7,12 +7,11 @@ A stage depends on the package of every module that its own module imports, dire
 - `__init__.py` and `__main__.py` of a top-level package, and the table of kinds, only import other dependencies.
 """
 
-import io
+import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import grimp
 from ruamel.yaml import YAML
@@ -23,6 +22,7 @@ from tierrec_core.__main__ import STAGES as CORE_STAGES
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import SettingsError, TierRecError
 from tierrec_core.settings import Settings
+from tierrec_core.stage_code import FOLDERS, KIND
 
 ROOMS = ("tierrec_core", "monitoring", "services", "flows")
 ENTRIES: Mapping[str, str] = {
@@ -32,7 +32,7 @@ ENTRIES: Mapping[str, str] = {
 }
 SETTINGS, MODELS, STAGES = "tierrec_core.settings", "tierrec_core.models", "tierrec_core.stages"
 REGISTRY = f"{MODELS}.registry"
-KIND_FOLDER = "tierrec_core/models/${item.kind}"
+KIND_FOLDER = f"tierrec_core/models/{KIND}"
 
 
 def code_dependencies(graph: grimp.ImportGraph, stage: str, command: str, params: Iterable[str]) -> list[str]:
@@ -78,43 +78,32 @@ def _section(key: str) -> str:
     return _path(modules[0] if modules else "tierrec_core.base.params")
 
 
-def rewrite(text: str) -> str:
-    """dvc.yaml with the code dependencies that follow from the imports; comments and all other lines are kept."""
-    yaml = YAML()
-    yaml.preserve_quotes, yaml.width = True, 200
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    document: dict[str, Any] = yaml.load(text)
+def stage_folders(dvc_yaml: str) -> str:
+    """The folders of each stage of dvc.yaml that follow from the imports, as folders.json has them."""
     graph = grimp.build_graph(*ROOMS)
-    for stage, block in document["stages"].items():
-        body = block.get("do", block)
-        data = [path for path in body["deps"] if str(path).partition("/")[0] not in ROOMS]
-        expected = data + code_dependencies(graph, stage, body["cmd"], body.get("params", ()))
-        if list(body["deps"]) != expected:
-            body["deps"][:] = expected
-            body["deps"].fa.set_block_style()
-    stream = io.StringIO()
-    yaml.dump(document, stream)
-    return stream.getvalue()
+    folders = {
+        stage: code_dependencies(graph, stage, body["cmd"], [key for key in body["params"] if isinstance(key, str)])
+        for stage, block in YAML(typ="safe").load(dvc_yaml)["stages"].items()
+        for body in [block.get("do", block)]
+    }
+    return json.dumps(folders, indent=2) + "\n"
 
 
 def main(arguments: list[str]) -> int:
-    """0 when dvc.yaml is right or has been rewritten, 1 when it is not."""
-    path = Path("dvc.yaml")
+    """0 when the folders are right or have been rewritten, 1 when they are not."""
     try:
-        old = path.read_text()
-        new = rewrite(old)
+        folders = stage_folders(Path("dvc.yaml").read_text())
     except TierRecError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    if new == old:
+    path = Path(FOLDERS)
+    if path.exists() and path.read_text() == folders:
         return 0
     if "--write" not in arguments:
-        sys.stderr.write(
-            "dvc.yaml: code dependencies differ from what the stages import; run `python -m flows.deps --write`\n"
-        )
+        sys.stderr.write(f"{FOLDERS}: differs from what the stages import; run `python -m flows.deps --write`\n")
         return 1
     with artifacts.replacing_file(path) as fresh:
-        fresh.write_text(new)
+        fresh.write_text(folders)
     return 0
 
 

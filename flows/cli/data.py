@@ -68,8 +68,8 @@ def _init(
     layout = project_layout()
     if not (dry_run or layout.params.exists()):
         raise SettingsError(
-            f"{layout.params}: is missing; run `tierrec init` in a clone, whose params.yaml it changes, "
-            "or look at what it would write with --dry-run"
+            f"{layout.params}: is missing; make a project by `tierrec new myshop` and run `tierrec init` there, or see "
+            "what it would write by --dry-run"
         )
     options = {
         "user_column": user_column,

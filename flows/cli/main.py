@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli import data, loop, privacy, releases, shop, simulate, stack, transfer
+from flows.cli import data, loop, privacy, projects, releases, shop, simulate, stack, storage, transfer
 from flows.cli.common import (
     MODELS,
     OPERATE,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from flows.project.tuning import TuningResult
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for module in (data, simulate, releases, shop, loop, privacy, transfer):
+for module in (projects, data, simulate, releases, shop, loop, privacy, storage, transfer):
     app.add_typer(module.app)
 for name, group, panel in (
     ("keys", shop.keys_app, SERVE),

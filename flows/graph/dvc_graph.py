@@ -24,6 +24,7 @@ from tierrec_core.base.errors import SettingsError, StageError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 from tierrec_core.sources.input_files.manifest import is_manifest_current
+from tierrec_core.stage_code import write_code_versions
 
 SOURCE = "source"
 Listener = Callable[[str, str], None]
@@ -131,6 +132,7 @@ def _stale(root: Path, stages: list[str] | None) -> set[str]:
 @contextlib.contextmanager
 def _open(root: Path) -> Iterator[Repo]:
     try:
+        write_code_versions(root)
         with Repo(str(root), _wait_for_lock=True) as repo:
             yield repo
     except LockError as error:
@@ -162,6 +164,7 @@ class StageRunner:
 
         Raises StageError with the stage's last lines when it fails.
         """
+        write_code_versions(self.root)
         self.dvc(stage, "repro", *(["--pull"] if pull else []), "--single-item", stage)
 
     def dvc(self, stage: str, *arguments: str) -> None:

@@ -2,14 +2,10 @@
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
-
-from dvc.exceptions import DvcException
-from dvc_data.hashfile.gc import gc
-from dvc_data.hashfile.hash_info import HashInfo
 
 from flows.gpu.dvc_remote import prune_remote
-from flows.graph.dvc_graph import find_stale_stages, locked_repo
+from flows.graph.dvc_cache import prune_cache
+from flows.graph.dvc_graph import find_stale_stages
 from flows.privacy.traces import ScanResult, find_traces, models_in_use
 from flows.project.git import run_git
 from flows.project.lock import project_lock
@@ -37,7 +33,7 @@ def clean_old_objects(layout: Layout, settings: Settings, user_id: str) -> Itera
                 f"forget: {', '.join(sorted(stale))} may still hold the user's rows, since they are stale; "
                 "run `tierrec run` first, then --clean"
             )
-        num_objects = _prune_cache(layout.root) + prune_remote(layout.root, max_bytes=0)
+        num_objects = prune_cache(layout.root, [])[0] + prune_remote(layout.root, max_bytes=0)
         yield f"DVC's cache: {num_objects:,} outdated objects deleted"
         result = find_traces(layout, settings, user_id)
         yield from _delete_models(layout, result)
@@ -45,18 +41,6 @@ def clean_old_objects(layout: Layout, settings: Settings, user_id: str) -> Itera
         for ref in sorted({ref for trace in result.traces for ref in trace.refs}):
             run_git(layout.root, "update-ref", "-d", ref)
             yield f"{ref}: deleted"
-
-
-def _prune_cache(root: Path) -> int:
-    """Delete objects that dvc.lock does not name from the project's own cache; returns their number."""
-    try:
-        with locked_repo(root) as repo:
-            cache = repo.cache.local
-            if not Path(cache.path).is_relative_to(root):
-                return 0  # other projects may use it
-            return int(gc(cache, set[HashInfo]().union(*repo.used_objs().values())))
-    except DvcException as error:
-        raise SettingsError(f"{root}: DVC's cache cannot be pruned: {' '.join(str(error).split())}") from error
 
 
 def _delete_models(layout: Layout, result: ScanResult) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flows.project.git import RevisionError, query_git, run_git
 from tierrec_core.base.paths import Layout
+from tierrec_core.stage_code import VERSIONS
 
 PREFIX = "refs/tierrec/"
 _NAME, _EMAIL = "tierrec", "tierrec@localhost"
@@ -22,6 +23,7 @@ _EXCLUDED = (
     f"{_PROJECT.forgotten_list.parent}/",
     f"{_PROJECT.runs}/",
     f"{_PROJECT.data_docs}/",
+    f"/{VERSIONS}",
     f"{_PROJECT.serving}/*",
     f"!{_PROJECT.serving}/*.yaml",
 )
@@ -40,7 +42,7 @@ def record_snapshot(root: Path, message: str, ref: str, *, also: Sequence[str] =
         return recorded
     head = _commit_id(root, "HEAD")
     parent = ["-p", head] if head else []
-    commit = run_git(root, "commit-tree", tree, *parent, "-m", message, environment=_identity(root))
+    commit = run_git(root, "commit-tree", tree, *parent, "-m", message, environment=identity(root))
     run_git(root, "update-ref", "-m", "tierrec", ref, commit)
     return commit
 
@@ -104,7 +106,7 @@ def _exclude_patterns(root: Path) -> str:
     return "\n".join([users_file.read_text() if users_file.is_file() else "", *patterns, ""])
 
 
-def _identity(root: Path) -> dict[str, str]:
+def identity(root: Path) -> dict[str, str]:
     """A name and address if git has none configured, since it does not commit without them."""
     identity = {}
     for key, default, field in (("user.name", _NAME, "NAME"), ("user.email", _EMAIL, "EMAIL")):

@@ -33,6 +33,9 @@ _PREFECT = {
     "PREFECT_LOGGING_TO_API_ENABLED": "true",
     # With leases in memory, a killed server would forget the slots of running flows, and start others in parallel.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    # The server deletes runs, their logs and events after 30 days, so that its database does not grow for ever.
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs,orphans",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(30 * 86_400),
     # How often a run that waits for a concurrency slot checks for one.
     "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "10",
     "PREFECT_WORKER_QUERY_SECONDS": "3",

@@ -17,9 +17,9 @@ from tierrec_core.base.errors import ArtifactError, SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.evaluation.leaderboard import BLEND, main_metric
 from tierrec_core.settings import Settings
+from tierrec_core.stage_code import code_folders, code_root
 
 STAGE = "package"
-_PACKAGES = ("services", "tierrec_core")
 _SETTINGS = Path("tierrec_core/settings")
 RUNTIME = (  # requirements of a Bento; BentoML adds itself
     "alembic",
@@ -55,7 +55,7 @@ _NAME = re.compile(r"[a-z0-9]([-._a-z0-9]*[a-z0-9])?")
 class BentoContents:
     """The contents of a Bento; equal contents have the same version.
 
-    root: the project; code: the carried files, relative to the root; requirements: pinned
+    root: of the code; code: the carried files, relative to the root; requirements: pinned
     bundle: fingerprint of the model; labels: follow from the pipeline's inputs alone
     """
 
@@ -79,11 +79,12 @@ class BentoContents:
                 f"params.yaml: package.name: {name!r} is not a valid name of a Bento; "
                 "wanted lower-case letters, digits and '-', '.' or '_' between them"
             )
+        root = code_root(layout.root)
         return cls(
-            root=layout.root,
+            root=root,
             name=name,
             default_task=settings.default_task,
-            code=_carried_code(layout.root, stage["deps"]),
+            code=_carried_code(root),
             requirements=pin_requirements(RUNTIME, layout.root / "constraints.txt"),
             bundle=fingerprint(layout.bundle),
             labels={"params": _params_hash(settings, stage.get("params", []))} | _headline(layout, settings),
@@ -154,14 +155,14 @@ def _package_stage(layout: Layout) -> dict[str, Any]:
         stage: dict[str, Any] = YAML(typ="safe").load(layout.dvc_yaml.read_text())["stages"][STAGE]
     except (OSError, KeyError, TypeError) as error:
         raise ArtifactError(
-            f"{layout.dvc_yaml}: has no stage {STAGE!r} ({error!r}); its deps list the code that a Bento carries"
+            f"{layout.dvc_yaml}: has no stage {STAGE!r} ({error!r}), wanted it with the inputs and params of a Bento"
         ) from error
     return stage
 
 
-def _carried_code(root: Path, deps: Sequence[str]) -> tuple[str, ...]:
-    """The Python files below the packages that the stage depends on, and all settings."""
-    folders = [Path(path) for path in deps if path.partition("/")[0] in _PACKAGES] + [_SETTINGS]
+def _carried_code(root: Path) -> tuple[str, ...]:
+    """The Python files below the packages that the stage runs, and all settings."""
+    folders = [*map(Path, code_folders(root)[STAGE]), _SETTINGS]
     files = {file for folder in folders for file in (root / folder).rglob("*.py")}
     files |= {root / parent / "__init__.py" for folder in folders for parent in folder.parents if parent.name}
     return tuple(sorted(str(file.relative_to(root)) for file in files))

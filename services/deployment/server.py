@@ -20,9 +20,12 @@ from services.auth.keys import FILE as KEYS
 from services.auth.keys import Keyring, check_host
 from services.deployment.build import bento_environment, ensure_bento
 from services.deployment.worker import PARENT_VARIABLE
+from services.releases.manifest import SmokeReport
+from services.releases.pointer import FILE as POINTER
+from services.releases.pointer import Pointer
 from services.service import ONE_THREAD
 from services.shared_files import SHOPS_VARIABLE, STATE_VARIABLE, STORE_VARIABLE, serving_folder
-from tierrec_core.base.errors import SettingsError, StageError
+from tierrec_core.base.errors import SettingsError, StageError, TierRecError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
 
@@ -100,7 +103,7 @@ def running_server(
     The server stays in this process's group, so that killing the group kills the server too.
     """
     with tempfile.TemporaryDirectory(prefix="tierrec-serve-") as scratch:
-        source = home.resolve() / "bentos" / tag.replace(":", "/") / "src"
+        source = _source(home, tag)
         if not source.is_dir():
             raise StageError(f"serve: {tag} is not in the store; see `tierrec releases`")
         variables = _environment(home, folder, Path(scratch), workers) | {"PYTHONPATH": str(source)}
@@ -113,7 +116,7 @@ def running_server(
 
 
 def run_server(layout: Layout, port: int = 3000, workers: int = 1, host: str = HOST) -> None:
-    """Serve until Ctrl-C or SIGTERM, and print an example request; build the Bento if it is not in the store.
+    """Serve until Ctrl-C or SIGTERM, and print an example request.
 
     Raises ArtifactError when nothing is packaged, SettingsError when the port is taken, or when there is no API key
     and other machines can reach the host, StageError when the server does not start or stops by itself.
@@ -122,7 +125,7 @@ def run_server(layout: Layout, port: int = 3000, workers: int = 1, host: str = H
     warning = check_host(Keyring.read(folder / KEYS), host)
     if not is_free(port):
         raise SettingsError(f"serve: port {port} is in use; choose another with --port")
-    tag = ensure_bento(layout, read_settings(layout.params))
+    tag = bento_to_serve(layout, folder)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
         contextlib.suppress(KeyboardInterrupt),
@@ -134,6 +137,25 @@ def run_server(layout: Layout, port: int = 3000, workers: int = 1, host: str = H
         print(f"  curl {server.url}/recommend -H 'Content-Type: application/json' -d '{_EXAMPLE}'", flush=True)
         code = server.process.wait()
         raise StageError(f"serve: {tag} stopped with exit code {code}; its last lines are above")
+
+
+def bento_to_serve(layout: Layout, folder: Path) -> str:
+    """Tag of the champion's Bento, or else of the packaged one; its code serves, whatever the project has become.
+
+    folder: the shop's state folder
+    Only if neither is in the store, as after a clone, the packaged one is built again from the project, with
+    ArtifactError when that now makes another one.
+    """
+    for read in (lambda: Pointer.read(folder / POINTER).champion.bento, lambda: SmokeReport.read(layout.bento).tag):
+        with contextlib.suppress(TierRecError):
+            if _source(layout.bento_home, tag := read()).is_dir():
+                return tag
+    return ensure_bento(layout, read_settings(layout.params))
+
+
+def _source(home: Path, tag: str) -> Path:
+    """The folder of a Bento's code in the store."""
+    return home.resolve() / "bentos" / tag.replace(":", "/") / "src"
 
 
 def is_free(port: int) -> bool:

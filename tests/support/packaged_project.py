@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 from ruamel.yaml import YAML
 
-from flows.deps import rewrite
 from services.deployment.package import write_bundle
 from tests.conftest import make_events
 from tests.support.once import once
@@ -107,5 +106,5 @@ def add_code(folder: Path) -> None:
     """Put our own rooms, graph and constraints into a project, as a clone would have them."""
     for room in ("tierrec_core", "services"):
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("*.pyc.*"))
-    shutil.copy(ROOT / "constraints.txt", folder)
-    (folder / "dvc.yaml").write_text(rewrite((ROOT / "dvc.yaml").read_text()))
+    for name in ("dvc.yaml", "constraints.txt"):
+        shutil.copy(ROOT / name, folder)

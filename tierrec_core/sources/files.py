@@ -82,6 +82,10 @@ def _files(pattern: str | None, root: Path, key: str) -> list[Path]:
 
 def _log_columns(source: FilesSource, root: Path, tables: set[Path]) -> dict[Path, pd.DataFrame]:
     """The mapped columns of each log. A glob may match the tables of items and users, which are passed over."""
+    if not source.paths:
+        raise EmptyDataError(
+            "params.yaml: source.paths: names no file, wanted those of the log; run `tierrec init LOG`"
+        )
     columns = {}
     for name in match_files(source.paths, root, "source.paths in params.yaml"):
         path = root / name

@@ -31,7 +31,7 @@ class CatalogueSnapshot:
     def of(cls, item_ids: pd.Series | pd.Index, items: pd.DataFrame) -> Self:
         """Describe the items of these ids from ITEMS; ids that ITEMS does not have are left out."""
         described = items.drop_duplicates("item_id").set_index("item_id").reindex(columns=_COLUMNS)
-        rows = described.index.get_indexer(pd.unique(item_ids))
+        rows = described.index.get_indexer(pd.Index(item_ids).unique())
         described = described.iloc[rows[rows >= 0]].sort_index()
         category, names = pd.factorize(described["category"].astype(object), sort=True)
         text = described["title"].fillna("") + "\n" + described["brand"].fillna("")

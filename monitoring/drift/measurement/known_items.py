@@ -45,7 +45,7 @@ class KnownItems:
         cls, event_items: pd.Series, items: pd.DataFrame, tiering: Tiering, history: Interactions, num_categories: int
     ) -> Self:
         """Fit to the item id of each event before the cut, [N], and to ITEMS."""
-        basis = _label_basis(items[pd.Index(event_items.unique()).get_indexer(items["item_id"]) >= 0])
+        basis = _label_basis(items[pd.Index(event_items.unique()).get_indexer(pd.Index(items["item_id"])) >= 0])
         if basis == "layer":
             labels, layer = tiering.layers.names, tiering.layers.content.astype(np.int32)
             count = np.bincount(layer[history.item], minlength=len(labels))

@@ -9,12 +9,14 @@ from tierrec_core.settings import Settings
 from tierrec_core.settings.data import FilesSource, Source
 from tierrec_core.sources.input_files.deliveries import read_deliveries
 from tierrec_core.sources.input_files.patterns import match_files
+from tierrec_core.stage_code import write_code_versions
 
 Manifest = dict[str, dict[str, Any]]
 
 
 def run(layout: Layout, settings: Settings) -> None:
-    """Stage source: write the manifest, so that DVC notices new, changed and deleted files; print their number."""
+    """Stage source: write the manifest and the versions of the code, so that DVC notices what changed in either."""
+    write_code_versions(layout.root)
     manifest = source_manifest(settings.source, layout)
     artifacts.write_json(manifest, layout.source_manifest)
     print(f"{len(manifest)} files, {sum(entry['size'] for entry in manifest.values()):,} bytes")  # noqa: T201

@@ -139,7 +139,7 @@ def test_tables_beside_the_log_are_read(truth, tmp_path):
 def test_a_dry_run_shows_what_would_be_written_and_how_to_override_it(truth, tmp_path):
     _, arguments = german(truth, tmp_path)
     before = (ROOT / "params.yaml").read_bytes()
-    with pytest.raises(SettingsError, match=r"params\.yaml: is missing; run `tierrec init` in a clone"):
+    with pytest.raises(SettingsError, match=r"params\.yaml: is missing; make a project by `tierrec new myshop`"):
         tierrec("init", *arguments, "--yes", folder=tmp_path)
     (tmp_path / "params.yaml").write_bytes(before)
     proposal = json.loads(tierrec("init", *arguments, "--dry-run", "--json", folder=tmp_path))

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from ruamel.yaml import YAML
 from services.__main__ import main
 from services.deployment.build import build_bento, ensure_bento
 from services.deployment.contents import BentoContents
-from services.deployment.server import free_port, is_free, run_server, running_server
+from services.deployment.server import bento_to_serve, free_port, is_free, run_server, running_server
+from services.releases.pointer import Deployed, Pointer
 from tests.support.api_keys import HEADER, allow_all
 from tests.support.packaged_project import packaged_project, ranked_lists
 from tests.support.prefect_workers import answers, wait_until
@@ -53,6 +55,18 @@ def made(tmp_path_factory: pytest.TempPathFactory, items: pd.DataFrame) -> Layou
 @pytest.fixture(scope="module")
 def settings(made: Layout) -> Settings:
     return read_settings(made.params)
+
+
+@pytest.fixture
+def edited(made: Layout) -> Iterator[Layout]:
+    """The project with other code and a damaged params.yaml, which would make no Bento or another one."""
+    code = made.root / "services/recommend/request.py"
+    before = {path: path.read_text() for path in (code, made.params)}
+    code.write_text(before[code] + "\n# edited\n")
+    made.params.write_text("models: [")
+    yield made
+    for path, text in before.items():
+        path.write_text(text)
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +249,21 @@ def test_a_damaged_model_does_not_start_and_is_rebuilt(made: Layout, settings: S
         assert ask(server.url, {})["model_version"] == version
 
 
+def test_the_champions_bento_serves_or_else_the_packaged_one(edited: Layout, tmp_path: Path) -> None:
+    packaged = artifacts.read_json(edited.bento)["tag"]
+    assert bento_to_serve(edited, tmp_path) == packaged, "without a champion"
+    pointer = tmp_path / "pointer.json"
+    pointer.write_text("{")
+    assert bento_to_serve(edited, tmp_path) == packaged, "with a damaged pointer"
+    champion = Pointer(champion=Deployed(bento="tierrec:older", model="m:1"), changed=datetime.now(UTC))
+    pointer.write_text(champion.model_dump_json())
+    assert bento_to_serve(edited, tmp_path) == packaged, "with a champion that the store has lost"
+    older = edited.bento_home / "bentos/tierrec/older"
+    (older / "src").mkdir(parents=True)
+    assert bento_to_serve(edited, tmp_path) == "tierrec:older"
+    shutil.rmtree(older)
+
+
 @pytest.mark.slow
 def test_a_lost_store_is_rebuilt_from_the_bundle(made: Layout, settings: Settings, tmp_path: Path) -> None:
     clone = Layout(tmp_path / "clone")
@@ -285,8 +314,8 @@ def test_a_service_that_lists_otherwise_fails_the_package_stage(made: Layout, tm
 @pytest.mark.parametrize(
     ("end", "code"), [pytest.param(signal.SIGTERM, 0, marks=pytest.mark.slow), (signal.SIGKILL, -signal.SIGKILL)]
 )
-def test_serve_leaves_no_process_behind(made: Layout, end: signal.Signals, code: int) -> None:
-    port = free_port()
+def test_serve_leaves_no_process_behind(edited: Layout, end: signal.Signals, code: int) -> None:
+    made, port = edited, free_port()
     command = [sys.executable, "-c", SERVE, str(port)]
     with subprocess.Popen(command, cwd=made.root, env=ENV, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

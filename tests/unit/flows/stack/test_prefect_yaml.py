@@ -54,7 +54,7 @@ def test_only_runs_of_the_gpu_pool_stay_out_of_the_project(name: str):
 
 def test_what_runs_by_the_clock_can_be_told_not_to_and_never_runs_twice_at_once():
     scheduled = {name: one for name, one in DEPLOYMENTS.items() if one.get("schedules")}
-    assert set(scheduled) == {"train", "monitor", "rollout", "reap"}
+    assert set(scheduled) == {"train", "monitor", "rollout", "reap", "clean"}
     for one in scheduled.values():
         assert [schedule["active"] for schedule in one["schedules"]] == ["{{ $TIERREC_SCHEDULES }}"]
         assert one["concurrency_limit"]["limit"] == 1

@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
-from flows.deps import rewrite
 from services.deployment.contents import RUNTIME, BentoContents, pin_requirements, provenance, upstream_entries
 from tests.support.projects import ROOT
 from tierrec_core.base import artifacts
@@ -32,23 +32,17 @@ LOCK = {
 }
 
 
-@pytest.fixture(scope="module")
-def graph() -> str:
-    """dvc.yaml with the code that each stage imports."""
-    return rewrite((ROOT / "dvc.yaml").read_text())
-
-
 def settings_with(**blocks: object) -> Settings:
     raw = {"tasks": {"next": TASK, "discovery": TASK | {"repeats": False}}, "models": {}}
     return parse(Settings, raw | blocks, "tests")
 
 
 @pytest.fixture
-def layout(tmp_path: Path, graph: str) -> Layout:
+def layout(tmp_path: Path) -> Layout:
     """A project with everything that contents are gathered from."""
     layout = Layout(tmp_path)
-    (tmp_path / "dvc.yaml").write_text(graph)
-    (tmp_path / "constraints.txt").write_text((ROOT / "constraints.txt").read_text())
+    for name in ("dvc.yaml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
     for room in ("services", "tierrec_core"):
         (tmp_path / room).symlink_to(ROOT / room, target_is_directory=True)
     layout.bundle.mkdir(parents=True)
