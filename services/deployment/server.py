@@ -146,11 +146,18 @@ def bento_to_serve(layout: Layout, folder: Path) -> str:
     Only if neither is in the store, as after a clone, the packaged one is built again from the project, with
     ArtifactError when that now makes another one.
     """
-    for read in (lambda: Pointer.read(folder / POINTER).champion.bento, lambda: SmokeReport.read(layout.bento).tag):
-        with contextlib.suppress(TierRecError):
-            if _source(layout.bento_home, tag := read()).is_dir():
-                return tag
+    for tag in _known_bentos(layout, folder):
+        if _source(layout.bento_home, tag).is_dir():
+            return tag
     return ensure_bento(layout, read_settings(layout.params))
+
+
+def _known_bentos(layout: Layout, folder: Path) -> Iterator[str]:
+    """Tags of the champion's and the packaged Bento, as far as their files can be read."""
+    with contextlib.suppress(TierRecError):
+        yield Pointer.read(folder / POINTER).champion.bento
+    with contextlib.suppress(TierRecError):
+        yield SmokeReport.read(layout.bento).tag
 
 
 def _source(home: Path, tag: str) -> Path:
