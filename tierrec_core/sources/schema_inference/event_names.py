@@ -37,8 +37,9 @@ _LETTERS = str.maketrans("łøß", "los")
 def words(name: str) -> list[str]:
     """The words in lower case, without accents: `ViewItem` and `view_item` are two."""
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower().translate(_LETTERS)
-    letters = unicodedata.normalize("NFKD", parted)
-    return re.findall(r"[^\W_]+", "".join(one for one in letters if not unicodedata.combining(one)))
+    if not parted.isascii():
+        parted = "".join(one for one in unicodedata.normalize("NFKD", parted) if not unicodedata.combining(one))
+    return re.findall(r"[^\W_]+", parted)
 
 
 _BY_NAME = {plain(name): event for event, names in _NAMES.items() for name in names.split()}
