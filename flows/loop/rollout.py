@@ -11,7 +11,14 @@ from prefect.events import emit_event
 from flows.liveness import send_heartbeats
 from flows.loop.loop_state import LoopState
 from flows.loop.pages import write_history
-from flows.project.champion import deploy_release, describe_serving, pointer_path, promote_release, roll_back_release
+from flows.project.champion import (
+    deploy_release,
+    describe_serving,
+    fetch_pointer,
+    pointer_path,
+    promote_release,
+    roll_back_release,
+)
 from flows.project.feedback_store import existing_store
 from services.experiments import Experiments
 from services.releases import rollout as rollouts
@@ -47,6 +54,7 @@ def rollout() -> str:
 
 
 def _roll_out(layout: Layout, settings: Settings) -> str:
+    fetch_pointer(layout)
     path = pointer_path(layout)
     if not path.exists() or (pointer := Pointer.read(path)).challenger is None:
         return "no challenger"
