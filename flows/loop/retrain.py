@@ -45,7 +45,12 @@ _AFTER_GATE = ("package", "report")
 _UNFINISHED = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
 
 
-@flow(name="retrain", log_prints=True, validate_parameters=False, on_running=[send_heartbeats])
+def _run_name() -> str:
+    """The run's name: the same when it resumes after an approval."""
+    return f"retrain-{retrain_key(flow_run.id or '', flow_run.parameters.get('decision'))}"
+
+
+@flow(name="retrain", flow_run_name=_run_name, log_prints=True, validate_parameters=False, on_running=[send_heartbeats])
 def retrain(decision: Mapping[str, Any] | None = None, reason: str = "") -> str:
     """Train on the newest data, and serve a challenger that passes the gate to a share of users; returns a summary.
 
