@@ -27,6 +27,8 @@ from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import Cancelled, Crashed
 
+from flows.run_names import flow_and_time
+
 LABEL = "tierrec.process"
 HEARTBEAT_SECONDS = 20.0
 RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
@@ -194,7 +196,7 @@ class SilenceTracker:
         return bool(self._last_change.keys() - self._changed)
 
 
-@flow(name="reap", on_running=[send_heartbeats])
+@flow(name="reap", flow_run_name=flow_and_time, on_running=[send_heartbeats])
 def reap() -> list[str]:
     """End all dead runs; returns which, and why. Runs on other machines are observed for a while first."""
     tracker, ended, log = SilenceTracker(), list[str](), get_run_logger()

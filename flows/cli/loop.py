@@ -96,16 +96,22 @@ def _decisions(
     limit: Annotated[int, typer.Option(min=1, help="Number of decisions, newest last.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print the full records as JSON.")] = False,
 ) -> None:
-    """Show what the loop decided on each window, and why."""
+    """Show what the loop decided on each window, and the changes of releases by the loop and by users, with reasons."""
     from flows.loop.loop_state import LoopState
+    from flows.project.release_log import list_releases
 
-    decisions = LoopState(project_layout()).decisions[-limit:]
+    layout = project_layout()
+    decisions = LoopState(layout).decisions[-limit:]
     if as_json:
         print(json.dumps(decisions, indent=2, sort_keys=True))
     elif decisions:
         _show_decisions(decisions)
     else:
         print("no decisions yet; `tierrec monitor` makes one")
+    if not as_json:
+        rows = [(change, record.tag) for record in list_releases(layout) for change in record.changes]
+        for change, tag in sorted(rows, key=lambda row: row[0].at)[-limit:]:
+            print(f"{change.at[:16]}  {tag}  {change.state}: {change.reason}")
 
 
 @app.command("reproduce", rich_help_panel=MODELS, epilog="Example: tierrec reproduce tierrec:1f2e3d4c5b6a7988")

@@ -1,6 +1,6 @@
 """tierrec deploy, promote, rollback, releases, manifests: which Bentos serve the users, and where they run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +11,10 @@ import typer
 from flows.cli.common import SERVE, AsJson, Folder, given_path, print_json, project_layout
 
 if TYPE_CHECKING:
+    from flows.project.release_log import ReleaseChange
     from services.deployment.kubernetes import KubernetesSettings
     from services.releases.pointer import Pointer
+    from tierrec_core.base.paths import Layout
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -60,22 +62,37 @@ def _rollback(folder: Folder = None) -> None:
 
 @app.command("releases", rich_help_panel=SERVE, epilog="Example: tierrec releases")
 def _releases(folder: Folder = None, as_json: AsJson = False) -> None:
-    """List the Bentos of the store, newest first, with their role, metrics and commit."""
+    """List the Bentos of the store, newest first, with their role, metrics, commit and last change."""
     from flows.project.champion import read_pointer
+    from flows.project.release_log import list_releases
     from services.deployment.bento_store import list_bentos
 
-    pointer = read_pointer(project_layout(), folder)
-    bentos = list_bentos(project_layout())
+    layout = project_layout()
+    status = _fetch(layout, folder)
+    pointer, bentos = read_pointer(layout, folder), list_bentos(layout)
+    changes = {record.tag: record.changes for record in list_releases(layout)}
     if as_json:
-        print_json([asdict(bento) | {"role": _role(bento.tag, pointer)} for bento in bentos])
+        roles = {bento.tag: _role(bento.tag, pointer) for bento in bentos}
+        print_json(
+            [
+                asdict(bento)
+                | {"role": roles[bento.tag], "changes": [change.model_dump() for change in changes.get(bento.tag, ())]}
+                for bento in bentos
+            ]
+        )
         return
     for bento in bentos:
         metrics = "  ".join(f"{name} {value}" for name, value in sorted(bento.labels.items()) if name not in _ORIGIN)
+        change = _last_change(changes.get(bento.tag, ()))
         revision = bento.labels.get("git_revision", "none")[:_DIGITS]
-        typer.echo(f"{bento.tag}  {_role(bento.tag, pointer):15}  {metrics}  git {revision}  {bento.built[:16]}")
+        typer.echo(
+            f"{bento.tag}  {_role(bento.tag, pointer):15}  {metrics}  git {revision}  {bento.built[:16]}{change}"
+        )
     missing = set() if pointer is None else pointer.in_use - {bento.tag for bento in bentos}
     for tag in sorted(missing):
         typer.echo(f"{tag}  {_role(tag, pointer):15}  is no longer in the store")
+    if status:
+        typer.echo(status)
 
 
 @app.command(
@@ -109,6 +126,22 @@ def _manifests(
         with artifacts.replacing_file(out / file) as fresh:
             fresh.write_text(text)
     _show_next_steps(out, files, settings, pointer.champion.bento, path.parent / FILE)
+
+
+def _last_change(changes: "Sequence[ReleaseChange]") -> str:
+    return f"  {changes[-1].state} {changes[-1].at[:16]}: {changes[-1].reason}" if changes else ""
+
+
+def _fetch(layout: "Layout", folder: Path | None) -> str:
+    """Make the pointer file a copy of the target's; returns the target's status, or why it does not answer."""
+    from flows.project.champion import fetch_pointer
+    from tierrec_core.base.errors import ArtifactError
+
+    try:
+        target = fetch_pointer(layout, folder)
+        return target.status() if target else ""
+    except ArtifactError as error:
+        return f"the target does not answer, so the roles are those of the last change made here: {error}"
 
 
 def _seen(started: datetime, folder: Path | None) -> int:

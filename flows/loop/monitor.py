@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.events import emit_event
 
@@ -15,7 +15,9 @@ from flows.loop.feedback import read_online_metrics
 from flows.loop.loop_state import LoopState
 from flows.loop.newest_window import NewestWindow, read_reference
 from flows.loop.pages import write_charts, write_history
+from flows.pipeline.page_links import publish_page
 from flows.project.champion import Champion, read_pointer
+from flows.run_names import flow_and_time
 from monitoring.drift import CanaryResult, CanaryTask, decide, evaluate_window, run_canary
 from monitoring.drift.feed.feed_log import events_between
 from tierrec_core.base.errors import EmptyDataError
@@ -27,7 +29,14 @@ DRIFT_EVENT = "tierrec.drift.detected"
 _EVENT_FIELDS = ("key", "model", "window_end", "reasons", "tiers", "layers", "effects", "window")
 
 
-@flow(name="monitor", log_prints=True, on_running=[send_heartbeats], retries=3, retry_delay_seconds=20)
+@flow(
+    name="monitor",
+    flow_run_name=flow_and_time,
+    log_prints=True,
+    on_running=[send_heartbeats],
+    retries=3,
+    retry_delay_seconds=20,
+)
 def monitor() -> str:
     """Evaluate the newest complete window, and emit an event for a pending decision to retrain; returns a summary.
 
@@ -115,7 +124,7 @@ def publish_decision(layout: Layout, record: Mapping[str, Any]) -> None:
     """Publish a decision as Prefect artifacts, and in the log of the run."""
     lines = [f"# {record['state']}: {record['act']}", "", *(f"- {reason}" for reason in record["reasons"])]
     create_markdown_artifact(key="drift-decision", markdown="\n".join(lines))
-    create_link_artifact(key="drift-page", link=(layout.loop / record["page"]).resolve().as_uri())
+    publish_page(layout, "drift-page", layout.loop / record["page"])
     print("\n".join(lines))
 
 

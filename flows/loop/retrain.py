@@ -29,7 +29,7 @@ from flows.loop.gate import gate_path, run_gate
 from flows.loop.loop_state import LoopState, RetrainRecord, RetrainStatus
 from flows.loop.pages import write_history
 from flows.pipeline.tasks import run_stale_stages
-from flows.project.champion import Champion, pointer_path
+from flows.project.champion import Champion, fetch_pointer, pointer_path
 from flows.project.lock import BusyError, project_lock
 from flows.project.release_log import ReleaseRecord, note_release, release_path, utc_now, write_release
 from services.deployment.smoke import admit
@@ -45,7 +45,12 @@ _AFTER_GATE = ("package", "report")
 _UNFINISHED = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
 
 
-@flow(name="retrain", log_prints=True, validate_parameters=False, on_running=[send_heartbeats])
+def _run_name() -> str:
+    """The run's name: the same when it resumes after an approval."""
+    return f"retrain-{retrain_key(flow_run.id or '', flow_run.parameters.get('decision'))}"
+
+
+@flow(name="retrain", flow_run_name=_run_name, log_prints=True, validate_parameters=False, on_running=[send_heartbeats])
 def retrain(decision: Mapping[str, Any] | None = None, reason: str = "") -> str:
     """Train on the newest data, and serve a challenger that passes the gate to a share of users; returns a summary.
 
@@ -152,13 +157,14 @@ class RetrainRun:
     def _deploy(self, tag: str) -> None:
         """Deploy, resuming after the last step of a retrain that was killed."""
         settings, path = read_settings(self.layout.params), pointer_path(self.layout)
+        target = fetch_pointer(self.layout)
         pointer = Pointer.read(path) if path.exists() else None
         if pointer is None or pointer.champion.bento != tag:
-            pointer = pointers.deploy(path, admit(self.layout, settings, tag), settings.rollout.share)
+            pointer = pointers.deploy(path, admit(self.layout, settings, tag), settings.rollout.share, target=target)
         if settings.rollout.max_hours > 0 or (pointer.previous is None and pointer.challenger is None):
             return
         if pointer.champion.bento != tag:
-            pointers.promote(path, seen=pointer.revision)
+            pointers.promote(path, seen=pointer.revision, target=target)
         if ReleaseRecord.read(release_path(self.layout, tag)).state == "released":
             note_release(self.layout, tag, state="promoted", reason="rollout.max_hours is 0")
 
@@ -186,9 +192,9 @@ class RetrainRun:
 
     def _write_first_pointer(self) -> None:
         """Make the packaged Bento the champion, if there is no pointer, before another Bento is packaged."""
-        path = pointer_path(self.layout)
+        path, target = pointer_path(self.layout), fetch_pointer(self.layout)
         if not path.exists() and self.layout.bento.exists():
-            pointers.deploy(path, SmokeReport.read(self.layout.bento), 0.0)
+            pointers.deploy(path, SmokeReport.read(self.layout.bento), 0.0, target=target)
 
     def _import_data(self) -> Settings:
         """Export the feedback. Raises SettingsError for a fixed cut: all would be judged on the same days for ever."""

@@ -11,8 +11,16 @@ from prefect.events import emit_event
 from flows.liveness import send_heartbeats
 from flows.loop.loop_state import LoopState
 from flows.loop.pages import write_history
-from flows.project.champion import deploy_release, describe_serving, pointer_path, promote_release, roll_back_release
+from flows.project.champion import (
+    deploy_release,
+    describe_serving,
+    fetch_pointer,
+    pointer_path,
+    promote_release,
+    roll_back_release,
+)
 from flows.project.feedback_store import existing_store
+from flows.run_names import flow_and_time
 from services.experiments import Experiments
 from services.releases import rollout as rollouts
 from services.releases.pointer import Pointer, PointerConflictError
@@ -24,7 +32,14 @@ from tierrec_core.base.paths import Layout
 from tierrec_core.settings import Settings, read_settings
 
 
-@flow(name="rollout", log_prints=True, on_running=[send_heartbeats], retries=3, retry_delay_seconds=20)
+@flow(
+    name="rollout",
+    flow_run_name=flow_and_time,
+    log_prints=True,
+    on_running=[send_heartbeats],
+    retries=3,
+    retry_delay_seconds=20,
+)
 def rollout() -> str:
     """Promote the challenger, roll it back, or wait for more feedback; returns the action and its reason.
 
@@ -47,6 +62,7 @@ def rollout() -> str:
 
 
 def _roll_out(layout: Layout, settings: Settings) -> str:
+    fetch_pointer(layout)
     path = pointer_path(layout)
     if not path.exists() or (pointer := Pointer.read(path)).challenger is None:
         return "no challenger"
@@ -101,7 +117,7 @@ def apply_verdict(layout: Layout, pointer: Pointer, verdict: RolloutVerdict) -> 
     )
 
 
-@flow(name="deploy", log_prints=True, on_running=[send_heartbeats])
+@flow(name="deploy", flow_run_name=flow_and_time, log_prints=True, on_running=[send_heartbeats])
 def deploy_bento(tag: str | None = None, share: float | None = None) -> str:
     """Serve a Bento that passes its smoke test to a share of users.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
-from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.artifacts import create_table_artifact
 from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from rich.console import Console
@@ -18,8 +18,10 @@ from flows.gpu.work_pool import PoolNotReady
 from flows.graph.dvc_graph import StageGraph, StageRunner, TransientStageError, find_stale_stages
 from flows.graph.progress import Progress
 from flows.liveness import send_heartbeats
+from flows.pipeline.page_links import publish_page
 from flows.pipeline.summary import Leaderboard
 from flows.project.lock import project_lock
+from flows.run_names import flow_and_time
 from tierrec_core.base.paths import Layout
 
 WORKERS = max(2, (os.cpu_count() or 2) // 2)
@@ -35,7 +37,7 @@ def _is_transient(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(state.result(raise_on_failure=False), TransientStageError)
 
 
-@flow(name="train", task_runner=_task_runner(), on_running=[send_heartbeats])
+@flow(name="train", flow_run_name=flow_and_time, task_runner=_task_runner(), on_running=[send_heartbeats])
 def train() -> Leaderboard:
     """Run every stale stage of the project in the current folder, independent stages in parallel."""
     root = Path.cwd()
@@ -136,4 +138,4 @@ def _publish(layout: Layout) -> None:
             create_table_artifact(key=f"leaderboard-{name}", table=rows, description=f"Task {name}")
     for key, page in (("data-docs", layout.data_docs / "index.html"), ("report", layout.report)):
         if page.exists():
-            create_link_artifact(key=key, link=page.resolve().as_uri())
+            publish_page(layout, key, page)

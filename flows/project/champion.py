@@ -11,6 +11,7 @@ from services.releases import pointer as pointers
 from services.releases.manifest import SmokeReport
 from services.releases.pointer import FILE, Deployed, Pointer
 from services.shared_files import serving_folder
+from services.targets.target import DeploymentTarget, find_target
 from tierrec_core.base.errors import ArtifactError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import read_settings
@@ -51,6 +52,21 @@ def pointer_path(layout: Layout, folder: Path | None = None) -> Path:
     return serving_folder(layout, folder) / FILE
 
 
+def shop_target(layout: Layout, folder: Path | None = None) -> DeploymentTarget | None:
+    """The target of params.yaml; None for one on this machine, and for a shop whose state folder is given."""
+    return None if folder else find_target(layout, read_settings(layout.params).deploy)
+
+
+def fetch_pointer(layout: Layout, folder: Path | None = None) -> DeploymentTarget | None:
+    """Make the shop's pointer file a copy of its target's pointer; returns the target.
+
+    Raises ArtifactError when the target does not answer.
+    """
+    target = shop_target(layout, folder)
+    pointers.copy_pointer(pointer_path(layout, folder), target)
+    return target
+
+
 def read_pointer(layout: Layout, folder: Path | None = None) -> Pointer | None:
     """The shop's pointer; without a file, one to the packaged Bento, which then serves all users; else None."""
     path = pointer_path(layout, folder)
@@ -86,13 +102,14 @@ def deploy_release(
     the champion already, PointerConflictError when the pointer has changed meanwhile.
     """
     path = pointer_path(layout, folder)
+    target = fetch_pointer(layout, folder)
     seen = _present_revision(path) if seen is None else seen
     from services.deployment.smoke import admit  # imports BentoML
 
     settings = read_settings(layout.params)
     report = admit(layout, settings, tag)
     write_release(layout, report.tag, reason="deployed by a user", gate=None)
-    return pointers.deploy(path, report, settings.rollout.share if share is None else share, seen=seen)
+    return pointers.deploy(path, report, settings.rollout.share if share is None else share, seen=seen, target=target)
 
 
 def promote_release(layout: Layout, *, reason: str, folder: Path | None = None, seen: int | None = None) -> Pointer:
@@ -100,8 +117,8 @@ def promote_release(layout: Layout, *, reason: str, folder: Path | None = None, 
 
     Raises SettingsError when there is no challenger, PointerConflictError when the pointer has changed meanwhile.
     """
-    path = pointer_path(layout, folder)
-    pointer = pointers.promote(path, seen=_present_revision(path) if seen is None else seen)
+    path, target = pointer_path(layout, folder), fetch_pointer(layout, folder)
+    pointer = pointers.promote(path, seen=_present_revision(path) if seen is None else seen, target=target)
     note_release(layout, pointer.champion.bento, state="promoted", reason=reason)
     return pointer
 
@@ -112,9 +129,10 @@ def roll_back_release(layout: Layout, *, reason: str, folder: Path | None = None
     seen: as for deploy_release. Raises SettingsError when there is no previous champion, ArtifactError when the store
     no longer has it, PointerConflictError when the pointer has changed meanwhile.
     """
-    path = pointer_path(layout, folder)
+    path, target = pointer_path(layout, folder), fetch_pointer(layout, folder)
     seen = _present_revision(path) if seen is None else seen
-    pointer = pointers.rollback(path, {bento.tag for bento in list_bentos(layout)}, seen=seen)
+    stored = {bento.tag for bento in list_bentos(layout)}
+    pointer = pointers.rollback(path, stored, seen=seen, target=target)
     before = pointer.history[-2]
     removed = before.challenger or before.champion
     note_release(layout, removed.bento, state="rolled back", reason=reason)

@@ -1,10 +1,11 @@
 """The pointer file of a shop: its champion, its challenger, and the challenger's share of users."""
 
 import hashlib
+import json
 from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
 from pydantic import AwareDatetime, NonNegativeInt, PositiveInt, model_validator
 
@@ -75,6 +76,15 @@ class Pointer(Params):
             ) from error
         return parse(cls, raw, str(path))
 
+    @classmethod
+    def from_text(cls, text: str | bytes, where: str) -> Self:
+        """Parse a pointer that a target holds. Raises SettingsError, which names `where`, when it is invalid."""
+        try:
+            raw = json.loads(text)
+        except ValueError as error:
+            raise SettingsError(f"{where}: is not JSON ({error}); put an earlier version there again") from error
+        return parse(cls, raw, where)
+
     def route(self, user_id: str, salt: str) -> Side:
         """The side that serves a user; with the same salt it changes only when the share shrinks or a side changes.
 
@@ -105,6 +115,25 @@ class Pointer(Params):
         return frozenset(release.bento for release in releases if release is not None)
 
 
+class PointerTarget(Protocol):
+    """Where the servers of a shop on other machines find its pointer; the file in the state folder is a copy of it."""
+
+    def read(self) -> Pointer | None:
+        """The target's pointer, None before the first. Raises TierRecError when the target does not answer."""
+        ...
+
+    def write(self, pointer: Pointer) -> None:
+        """Replace the pointer that was read last. If it has changed, raises PointerConflictError and writes nothing."""
+        ...
+
+
+def copy_pointer(path: Path, target: PointerTarget | None) -> None:
+    """Make the file a copy of the target's pointer, as after a change by another machine; keep it if there is none."""
+    if target is not None:
+        with exclusive(path):
+            _read_current(path, target)
+
+
 def revision_at(path: Path, moment: datetime) -> int:
     """The pointer's revision at a moment, 0 without a file. Raises SettingsError when the file is invalid.
 
@@ -115,45 +144,50 @@ def revision_at(path: Path, moment: datetime) -> int:
     return min(later) - 1 if later else pointer.revision if pointer else 0
 
 
-def deploy(path: Path, report: SmokeReport, share: float, *, seen: int | None = None) -> Pointer:
+def deploy(
+    path: Path, report: SmokeReport, share: float, *, seen: int | None = None, target: PointerTarget | None = None
+) -> Pointer:
     """Make a Bento the challenger for a share of the users, or the champion if there is none.
 
     It replaces another challenger; the same one gets the new share.
     seen: the revision on which this was decided (0: no pointer, None: any)
+    target: has the pointer of which the file is a copy; None: the file itself is the pointer
     Raises GateError unless the Bento passed its smoke test, SettingsError when it is the champion already,
     PointerConflictError when the pointer has another revision than `seen`.
     """
     report.require_passed()
     release = Deployed(bento=report.tag, model=report.model)
     with exclusive(path):
-        pointer = _read_unchanged(path, "deploy", seen)
+        pointer = _read_unchanged(path, "deploy", seen, target)
         if pointer is None:
-            return _write_change(path, None, "deploy", release)
+            return _write_change(path, target, None, "deploy", release)
         if pointer.champion.bento == release.bento:
             raise SettingsError(f"deploy: {release.bento} is the champion already; wanted another Bento")
-        return _write_change(path, pointer, "deploy", pointer.champion, release, share)
+        return _write_change(path, target, pointer, "deploy", pointer.champion, release, share)
 
 
-def promote(path: Path, *, seen: int | None = None) -> Pointer:
-    """Make the challenger the champion. Raises SettingsError when there is no challenger. seen: as for `deploy`."""
+def promote(path: Path, *, seen: int | None = None, target: PointerTarget | None = None) -> Pointer:
+    """Make the challenger the champion. Raises SettingsError when there is no challenger. Arguments as for `deploy`."""
     with exclusive(path):
-        pointer = _read_unchanged(path, "promote", seen)
+        pointer = _read_unchanged(path, "promote", seen, target)
         if pointer is None or pointer.challenger is None:
             raise SettingsError(f"promote: {path} names no challenger; run `tierrec deploy TAG` first")
-        return _write_change(path, pointer, "promote", pointer.challenger)
+        return _write_change(path, target, pointer, "promote", pointer.challenger)
 
 
-def rollback(path: Path, stored: Collection[str] | None = None, *, seen: int | None = None) -> Pointer:
+def rollback(
+    path: Path, stored: Collection[str] | None = None, *, seen: int | None = None, target: PointerTarget | None = None
+) -> Pointer:
     """Remove the challenger or, without one, restore the previous champion.
 
-    stored: tags in the store (None: not checked); seen: as for `deploy`
+    stored: tags in the store (None: not checked); seen, target: as for `deploy`
     Raises SettingsError when there is no previous champion, ArtifactError when it is not in the store,
     PointerConflictError as `deploy` does.
     """
     with exclusive(path):
-        pointer = _read_unchanged(path, "rollback", seen)
+        pointer = _read_unchanged(path, "rollback", seen, target)
         if pointer is not None and pointer.challenger is not None:
-            return _write_change(path, pointer, "rollback", pointer.champion)
+            return _write_change(path, target, pointer, "rollback", pointer.champion)
         previous = None if pointer is None else pointer.previous
         if previous is None:
             raise SettingsError(f"rollback: {path} has no previous champion; deploy a Bento instead")
@@ -162,12 +196,24 @@ def rollback(path: Path, stored: Collection[str] | None = None, *, seen: int | N
                 f"rollback: the previous champion {previous.bento} is not in the store; "
                 f"wanted one of {', '.join(sorted(stored)) or 'none'}; deploy one of these"
             )
-        return _write_change(path, pointer, "rollback", previous)
+        return _write_change(path, target, pointer, "rollback", previous)
 
 
-def _read_unchanged(path: Path, action: PointerAction, seen: int | None) -> Pointer | None:
-    """The pointer, None without a file; the caller holds its lock. Raises PointerConflictError if it has changed."""
-    pointer = Pointer.read(path) if path.exists() else None
+def _read_current(path: Path, target: PointerTarget | None) -> Pointer | None:
+    """The pointer, None without one; the caller holds the file's lock. The file becomes a copy of the target's."""
+    local = Pointer.read(path) if path.exists() else None
+    pointer = None if target is None else target.read()
+    if pointer is None or pointer == local:
+        return local
+    artifacts.write_json(pointer.model_dump(mode="json"), path)
+    return pointer
+
+
+def _read_unchanged(
+    path: Path, action: PointerAction, seen: int | None, target: PointerTarget | None
+) -> Pointer | None:
+    """As `_read_current`. Raises PointerConflictError if the pointer has another revision than `seen`."""
+    pointer = _read_current(path, target)
     revision = 0 if pointer is None else pointer.revision
     if seen is None or seen == revision:
         return pointer
@@ -186,18 +232,21 @@ def _describe(change: PointerChange) -> str:
 
 def _write_change(
     path: Path,
+    target: PointerTarget | None,
     before: Pointer | None,
     action: PointerAction,
     champion: Deployed,
     challenger: Deployed | None = None,
     share: float = 0.0,
 ) -> Pointer:
-    """Write the pointer after a change, atomically; the caller holds its lock."""
+    """Write the pointer after a change, to the target first; the caller holds the file's lock."""
     at = datetime.now(UTC)
     revision, history = (1, ()) if before is None else (before.revision + 1, before.history)
     state = {"champion": champion, "challenger": challenger, "share": share, "revision": revision}
     changes = (*history, state | {"act": action, "at": at})
     pointer = _trim_history(parse(Pointer, state | {"changed": at, "history": changes}, action))
+    if target is not None:
+        target.write(pointer)
     artifacts.write_json(pointer.model_dump(mode="json"), path)
     return pointer
 

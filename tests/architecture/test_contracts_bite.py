@@ -19,6 +19,7 @@ BREACHES = [
     ("client", "services/api/app.py", "import tierrec_client"),
     ("door-flows", "tierrec_core/base/paths.py", "import prefect"),
     ("door-services", "flows/graph/process_guard.py", "import bentoml"),
+    ("door-targets", "services/targets/follow.py", "import boto3"),
     ("door-monitoring", "services/__init__.py", "import evidently"),
     ("door-training", "tierrec_core/stages/train.py", "import wandb"),
 ]

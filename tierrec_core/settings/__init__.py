@@ -28,6 +28,10 @@ from tierrec_core.settings.data import SyntheticSource as SyntheticSource
 from tierrec_core.settings.data import TableFormat as TableFormat
 from tierrec_core.settings.data import TimeSplit as TimeSplit
 from tierrec_core.settings.data import ValidateSettings as ValidateSettings
+from tierrec_core.settings.deploy import DeploySettings as DeploySettings
+from tierrec_core.settings.deploy import KubernetesDeploySettings as KubernetesDeploySettings
+from tierrec_core.settings.deploy import LocalDeploySettings as LocalDeploySettings
+from tierrec_core.settings.deploy import ObjectStorageDeploySettings as ObjectStorageDeploySettings
 from tierrec_core.settings.learning import MIN_TEST_USERS as MIN_TEST_USERS
 from tierrec_core.settings.learning import BlendSettings as BlendSettings
 from tierrec_core.settings.learning import BoostingSettings as BoostingSettings
@@ -75,6 +79,7 @@ class Settings(Params):
     retrain: RetrainSettings = RetrainSettings()
     gate: GateSettings = GateSettings()
     rollout: RolloutSettings = RolloutSettings()
+    deploy: DeploySettings = LocalDeploySettings()
 
     @model_validator(mode="after")
     def _known_names(self) -> Self:

@@ -6,6 +6,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from tests.support.projects import ROOT, command
+from tierrec_core.stage_code import write_code_versions
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -22,6 +23,7 @@ def test_results_of_a_run_leave_git_status_clean(tmp_path: Path) -> None:
             path = clone / out.replace("${key}", "ease")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("a result")
+    write_code_versions(clone)
     command(clone, "dvc", "commit", "--force", "data/raw/events.parquet").check_returncode()
     assert (clone / "dvc.lock").is_file()
     assert git(clone, "status", "--porcelain") == ""

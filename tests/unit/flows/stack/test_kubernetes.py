@@ -9,6 +9,7 @@ import kubernetes_validate
 import pytest
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.utilities.templating import apply_values, find_placeholders
+from ruamel.yaml import YAML
 
 TEMPLATE = Path(__file__).parents[4] / "deploy" / "kubernetes" / "base-job-template.json"
 BY_WORKER = {"name": "brisk-otter", "labels": {"prefect.io/flow-run-id": "1"}}
@@ -61,3 +62,16 @@ def test_the_job_is_one_by_kubernetes_own_schema(gpus: int):
 def test_half_a_gpu_is_refused():
     with pytest.raises(jsonschema.ValidationError, match="integer"):
         job(gpus=0.5)
+
+
+def test_a_run_asks_for_what_it_needs():
+    deployments = YAML(typ="safe").load((TEMPLATE.parents[2] / "prefect.yaml").read_text())["deployments"]
+    asked = {}
+    for deployment in deployments:
+        manifest = job(**deployment["work_pool"].get("job_variables", {}))
+        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+        asked[deployment["name"]] = manifest["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]
+    assert asked["train"] == asked["retrain"] == asked["stage"] == {"cpu": "2", "memory": "8Gi"}
+    assert asked["monitor"] == asked["deploy"] == {"cpu": "1", "memory": "4Gi"}
+    assert asked["rollout"] == {"cpu": "250m", "memory": "1Gi"}
+    assert asked["reap"] == {"cpu": "100m", "memory": "512Mi"}

@@ -111,6 +111,14 @@ def test_volumes_come_from_rendered_resources_or_the_secret(parsed: Manifests) -
     assert variables[STATE_VARIABLE]["value"] in paths
 
 
+def test_pods_find_in_their_store_what_a_deployment_copies_to_the_volume(parsed: Manifests) -> None:
+    container = pod(parsed)["containers"][0]
+    home = {variable["name"]: variable.get("value") for variable in container["env"]}["BENTOML_HOME"]
+    places = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
+    assert (places[f"{home}/bentos"]["name"], places[f"{home}/bentos"]["subPath"]) == ("state", "bentos")
+    assert 'mkdir -p "$TIERREC_STATE/bentos"' in pod(parsed)["initContainers"][0]["args"][0]
+
+
 def test_nothing_runs_as_root_or_writes_to_its_image(parsed: Manifests) -> None:
     spec = pod(parsed)
     assert spec["securityContext"]["runAsNonRoot"] is True

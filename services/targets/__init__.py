@@ -1,0 +1,1 @@
+"""Where releases are deployed: this machine, a Kubernetes cluster or object storage."""

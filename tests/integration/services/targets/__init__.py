@@ -1,0 +1,1 @@
+"""Targets against the protocols of Kubernetes and S3, on loopback."""
