@@ -122,14 +122,33 @@ def run_server(layout: Layout, port: int = 3000, workers: int = 1, host: str = H
     and other machines can reach the host, StageError when the server does not start or stops by itself.
     """
     folder = serving_folder(layout)
+    warning = _check_address(folder, host, port)
+    tag = bento_to_serve(layout, folder)
+    _serve(layout.bento_home, tag, folder, port, workers, host, warning)
+
+
+def run_release_server(home: Path, folder: Path, port: int = 3000, workers: int = 1, host: str = HOST) -> None:
+    """As `run_server`, without a project: the Bento that starts is the champion of the folder's pointer.
+
+    home: the Bento store; folder: the shop's state folder. Raises ArtifactError when there is no pointer yet.
+    """
+    champion = Pointer.read(folder / POINTER).champion.bento
+    _serve(home, champion, folder, port, workers, host, _check_address(folder, host, port))
+
+
+def _check_address(folder: Path, host: str, port: int) -> str | None:
+    """A warning about the host, if any. Raises SettingsError for a host that needs keys, and for a port in use."""
     warning = check_host(Keyring.read(folder / KEYS), host)
     if not is_free(port):
         raise SettingsError(f"serve: port {port} is in use; choose another with --port")
-    tag = bento_to_serve(layout, folder)
+    return warning
+
+
+def _serve(home: Path, tag: str, folder: Path, port: int, workers: int, host: str, warning: str | None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
         contextlib.suppress(KeyboardInterrupt),
-        running_server(layout.bento_home, tag, folder=folder, host=host, port=port, workers=workers) as server,
+        running_server(home, tag, folder=folder, host=host, port=port, workers=workers) as server,
     ):
         if warning:
             print(warning, file=sys.stderr)

@@ -17,8 +17,10 @@ from services.deployment.build import build_bento
 from services.deployment.contents import BentoContents
 from services.releases.pointer import Pointer
 from tests.support.commands import tierrec
+from tests.support.images import start_command
 from tests.support.packaged_project import packaged_project
-from tests.support.projects import command
+from tests.support.prefect_workers import answers, free_port, process, wait_until
+from tests.support.projects import BIN, ENV, ROOT, command
 from tierrec_core.base import artifacts
 from tierrec_core.base.errors import ArtifactError, GateError, SettingsError
 from tierrec_core.base.paths import Layout
@@ -146,6 +148,28 @@ def test_manifests_name_the_champion_and_carry_its_dockerfile(
     user = manifests["deployment.yaml"]["spec"]["template"]["spec"]["securityContext"]["runAsUser"]
     assert f"ARG BENTO_USER_UID={user}" in own.read_text()
     assert "BENTO_PATH=/home/bentoml/bento" in own.read_text()
+
+
+def test_the_service_image_serves_the_champion_without_the_project(
+    made: Layout, tags: tuple[str, str], pointer: Path, tmp_path: Path
+) -> None:
+    program, *arguments = start_command("service")
+    empty, port = tmp_path / "empty", free_port()
+    empty.mkdir()
+    arguments[arguments.index("--port") + 1] = str(port)
+    environment = ENV | {"BENTOML_HOME": str(made.bento_home), "TIERREC_STATE": str(pointer.parent)}
+    environment["PYTHONPATH"] = str(ROOT)
+    refused = command(empty, program, *arguments, env=environment)
+    assert (refused.returncode, refused.stderr.count("wanted a pointer to a champion")) == (2, 1)
+    shop_command(made, pointer, "deploy", tags[0])
+    refused = command(empty, program, *arguments, env=environment)
+    assert (refused.returncode, refused.stderr.count("no API key is configured")) == (2, 1)
+    shop_command(made, pointer, "keys", "add", "shop", "--scope", "read")
+    with process(str(BIN / program), *arguments, folder=empty, log=tmp_path / "log", env=environment) as started:
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/livez") or started.poll() is not None, "service")
+        assert started.poll() is None, (tmp_path / "log").read_text()
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), "models")
+    assert f"{tags[0]} serves at" in (tmp_path / "log").read_text()
 
 
 def test_keys_are_shown_once_rotated_and_revoked(made: Layout, pointer: Path) -> None:
