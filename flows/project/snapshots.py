@@ -1,13 +1,19 @@
 """Commits the project folder to a ref of its own; HEAD, index, branches and files stay as they are."""
 
+import contextlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from flows.project.git import RevisionError, query_git, run_git
+from tierrec_core.base.errors import TierRecError, UnreadableFileError
 from tierrec_core.base.paths import Layout
+from tierrec_core.settings import read_settings
+from tierrec_core.settings.data import FilesSource
+from tierrec_core.sources.input_files.patterns import match_files
 from tierrec_core.stage_code import VERSIONS
 
 PREFIX = "refs/tierrec/"
@@ -30,7 +36,7 @@ _EXCLUDED = (
 
 
 def record_snapshot(root: Path, message: str, ref: str, *, also: Sequence[str] = ()) -> str:
-    """Commit the folder as it is, without ignored files, and point the ref to it; returns the commit's id.
+    """Commit the folder as it is, without ignored files and the source's, and point the ref to it; its commit's id.
 
     The parent is HEAD. A ref to a commit of the same files stays as it is.
     also: files below root to commit even if they are ignored
@@ -97,13 +103,29 @@ def _write_tree(root: Path, also: list[str]) -> str:
 
 
 def _exclude_patterns(root: Path) -> str:
-    """The patterns of the user's excludes file, and those of _EXCLUDED."""
+    """The patterns of the user's excludes file, those of _EXCLUDED, and the files of the source."""
     configured = query_git(root, "config", "--type=path", "core.excludesFile")
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     users_file = Path(configured) if configured else home / "git" / "ignore"
     prefix = run_git(root, "rev-parse", "--show-prefix").rstrip("/")
-    patterns = [pattern.replace("/", f"/{prefix}/", 1) if prefix else pattern for pattern in _EXCLUDED]
+    data = ["/" + re.sub(r"([^\w/.-])", r"\\\1", name) for name in _source_files(root)]
+    patterns = [pattern.replace("/", f"/{prefix}/", 1) if prefix else pattern for pattern in (*_EXCLUDED, *data)]
     return "\n".join([users_file.read_text() if users_file.is_file() else "", *patterns, ""])
+
+
+def _source_files(root: Path) -> list[str]:
+    """The files below root that params.yaml names as events, items or users; none where it cannot be read."""
+    try:
+        source = read_settings(root / "params.yaml").source
+    except TierRecError:
+        return []
+    names = list[str]()
+    if isinstance(source, FilesSource):
+        for pattern in (*source.paths, source.items_path, source.users_path):
+            with contextlib.suppress(UnreadableFileError):
+                names += match_files([pattern] if pattern else [], root, "source")
+    inside = [Path(os.path.relpath(root / name, root)) for name in names]
+    return [path.as_posix() for path in inside if ".." not in path.parts]
 
 
 def identity(root: Path) -> dict[str, str]:

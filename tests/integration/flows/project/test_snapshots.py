@@ -1,6 +1,7 @@
 """The working tree as a commit beside the branches, told from git's own plumbing."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 
 from flows.project import snapshots
 from flows.project.git import RevisionError
+from flows.project.params import replace_sections
+from tests.support.projects import ROOT
 
 REF = "refs/tierrec/releases/shop-1"
 LONELY = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
@@ -202,3 +205,25 @@ def test_errors_say_what_to_do(project: Path, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RevisionError, match="install git"):
         snapshots.record_snapshot(project, "release", REF)
+
+
+def test_files_of_the_source_stay_out_and_a_log_that_git_has_stays_in(tmp_path: Path) -> None:
+    root = tmp_path / "shop"
+    root.mkdir()
+    git(root, "init", "-q")
+    names = ["logs/a.csv", "logs/b #1 [new].csv", "goods!.csv", "users.csv", "notes.csv", "logs/deep/c.csv", "kept.csv"]
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+    git(root, "add", "kept.csv")
+    git(root, "-c", "user.name=ann", "-c", "user.email=a@b", "commit", "-qm", "a log of the shop's own choice")
+    shutil.copy(ROOT / "params.yaml", root)
+    paths = ["logs/**/*.csv", "kept.csv", str(tmp_path / "elsewhere.csv")]
+    source = {"kind": "files", "paths": paths, "items_path": "./goods!.csv", "users_path": "users.csv"}
+    replace_sections(root / "params.yaml", {"source": source})
+    commit = snapshots.record_snapshot(root, "release", REF)
+    assert set(files(root, commit)) == {"kept.csv", "notes.csv", "params.yaml"}
+    (root / "goods!.csv").rename(root / "goods.csv")
+    assert set(files(root, snapshots.record_snapshot(root, "release", REF))) == {
+        *("kept.csv", "notes.csv", "params.yaml", "goods.csv")
+    }
