@@ -117,6 +117,8 @@ def _manifests(
     from tierrec_core.settings import parse
 
     path = pointer_path(project_layout(), folder)
+    if status := _fetch(project_layout(), folder):  # an old pointer would be applied with the other files
+        typer.echo(status, err=True)
     pointer = Pointer.read(path)
     options = {"image": image, "namespace": namespace, "name": name, "secret": secret}
     settings = parse(KubernetesSettings, {key: value for key, value in options.items() if value}, "manifests")

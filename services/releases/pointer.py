@@ -246,9 +246,18 @@ def _write_change(
     changes = (*history, state | {"act": action, "at": at})
     pointer = _trim_history(parse(Pointer, state | {"changed": at, "history": changes}, action))
     if target is not None:
-        target.write(pointer)
+        _write_target(target, pointer)
     artifacts.write_json(pointer.model_dump(mode="json"), path)
     return pointer
+
+
+def _write_target(target: PointerTarget, pointer: Pointer) -> None:
+    """Write the pointer. A client that repeats a write, since its answer was lost, conflicts with its own change."""
+    try:
+        target.write(pointer)
+    except PointerConflictError:
+        if target.read() != pointer:
+            raise
 
 
 def _trim_history(pointer: Pointer) -> Pointer:

@@ -30,8 +30,8 @@ def fetch_once(target: ObjectStorageTarget, folder: Path) -> bool:
     return True
 
 
-def follow(url: str, folder: Path, stopped: threading.Event) -> None:
-    """Fetch every 5 seconds until `stopped`; a failure is logged and tried again, and the old releases serve on."""
+def follow(url: str, folder: Path, stopped: threading.Event, seconds: float = _SECONDS) -> None:
+    """Fetch every `seconds` until `stopped`; a failure is logged and tried again, and the old releases serve on."""
     target = ObjectStorageTarget(url, folder)
     while not stopped.is_set():
         try:
@@ -39,7 +39,7 @@ def follow(url: str, folder: Path, stopped: threading.Event) -> None:
                 log.info("%s: pointer and releases are those of %s", folder, url)
         except TierRecError as error:
             log.error("%s", error)
-        stopped.wait(_SECONDS)
+        stopped.wait(seconds)
 
 
 def _read_or_none(path: Path) -> Pointer | None:

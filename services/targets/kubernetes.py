@@ -96,7 +96,7 @@ class KubernetesTarget:
             ) from error
         except (httpx2.HTTPError, OSError) as error:
             raise ArtifactError(
-                f"{where} failed ({type(error).__name__}: {error}); nothing was changed, try again"
+                f"{where} failed ({type(error).__name__}: {error}); try again after `tierrec releases`"
             ) from (error)
 
 

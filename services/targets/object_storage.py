@@ -119,7 +119,9 @@ class ObjectStorageTarget:
                 f"{self._url}: {action} was refused ({error}); check the bucket's permissions"
             ) from error
         except (BotoCoreError, OSError, ValueError, boto3.exceptions.Boto3Error) as error:
-            raise ArtifactError(f"{self._url}: {action} failed ({type(error).__name__}: {error}); try again") from error
+            raise ArtifactError(
+                f"{self._url}: {action} failed ({type(error).__name__}: {error}); try again after `tierrec releases`"
+            ) from error
 
 
 def _code(error: ClientError) -> str:

@@ -110,7 +110,7 @@ def kubernetes_api(folder: Path) -> Iterator[KubernetesApi]:
     config = {"apiVersion": "v1", "kind": "Config", "clusters": [cluster], "contexts": [context]}
     users = [{"name": "shop", "user": {"token": "secret"}}]
     api.kubeconfig.write_text(yaml.safe_dump(config | {"users": users, "current-context": "shop"}))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield api

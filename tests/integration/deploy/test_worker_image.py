@@ -18,7 +18,7 @@ from tierrec_core.base.paths import Layout
 layout = Layout(Path.cwd())
 publish_page(layout, "report", layout.data / "report" / "a b.html")
 """
-POOL = {"name": "cpu", "type": "process", "base_job_template": {}}
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
 def read(url: str, path: str) -> list[dict[str, str]]:
@@ -26,26 +26,25 @@ def read(url: str, path: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-def test_its_worker_is_online_a_run_is_named_by_flow_and_time_and_a_page_has_a_link(tmp_path: Path) -> None:
-    project = tmp_path / "project"
+def test_its_worker_runs_a_flow_that_is_named_by_time_and_publishes_links(tmp_path: Path) -> None:
+    project, log = tmp_path / "project", tmp_path / "worker.log"
     project.mkdir()
     with prefect_server(tmp_path / "server") as server:
-        environment = ENV | {
-            "PREFECT_API_URL": server.url,
-            "PREFECT_HOME": str(tmp_path / "home"),
-            "PYTHONPATH": str(ROOT),
-        }
-        httpx.post(f"{server.url}/work_pools/", json=POOL, timeout=30).raise_for_status()
+        own = {"PREFECT_API_URL": server.url, "PREFECT_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+        environment = ENV | own | {"TIERREC_ROOT": str(ROOT), "TIERREC_SCHEDULES": "false"}
+        command(
+            project, "prefect", "work-pool", "create", "cpu", "--type", "process", env=environment
+        ).check_returncode()
+        command(ROOT, "prefect", "--no-prompt", "deploy", "--name", "reap", env=environment).check_returncode()
         program, *arguments = start_command("worker")
-        with process(str(BIN / program), *arguments, folder=project, log=tmp_path / "worker.log", env=environment):
+        with process(str(BIN / program), *arguments, folder=project, log=log, env=environment):
             wait_until(lambda: read(server.url, "work_pools/cpu/workers"), "worker")
-            (worker,) = read(server.url, "work_pools/cpu/workers")
-            assert worker["status"] == "ONLINE", (tmp_path / "worker.log").read_text()
-        script = "from flows.liveness import reap; reap()"
-        environment["TIERREC_PAGES_URL"] = "http://pages.example.org/"
-        command(project, Path(sys.executable).name, "-c", script, env=environment).check_returncode()
+            command(project, "prefect", "deployment", "run", "reap/reap", env=environment).check_returncode()
+            wait_until(lambda: read(server.url, "flow_runs")[0]["state_type"] in ENDED, "run")
         (run,) = read(server.url, "flow_runs")
-        command(project, Path(sys.executable).name, "-c", PUBLISH, env=environment).check_returncode()
+        assert run["state_type"] == "COMPLETED", log.read_text()
+        assert re.fullmatch(r"reap-\d{8}-\d{6}", run["name"])
+        pages = environment | {"TIERREC_PAGES_URL": "http://pages.example.org/"}
+        command(project, Path(sys.executable).name, "-c", PUBLISH, env=pages).check_returncode()
         (artifact,) = read(server.url, "artifacts")
         assert "(http://pages.example.org/report/a%20b.html)" in artifact["data"]
-        assert re.fullmatch(r"reap-\d{8}-\d{6}", run["name"])

@@ -13,6 +13,7 @@ import yaml
 
 from flows.project.release_log import list_releases
 from services.auth.keys import Keyring
+from services.deployment import release_server
 from services.deployment.build import build_bento
 from services.deployment.contents import BentoContents
 from services.releases.pointer import Pointer
@@ -157,19 +158,29 @@ def test_the_service_image_serves_the_champion_without_the_project(
     empty, port = tmp_path / "empty", free_port()
     empty.mkdir()
     arguments[arguments.index("--port") + 1] = str(port)
-    environment = ENV | {"BENTOML_HOME": str(made.bento_home), "TIERREC_STATE": str(pointer.parent)}
-    environment["PYTHONPATH"] = str(ROOT)
-    refused = command(empty, program, *arguments, env=environment)
-    assert (refused.returncode, refused.stderr.count("wanted a pointer to a champion")) == (2, 1)
+    own = {"BENTOML_HOME": str(made.bento_home), "TIERREC_STATE": str(pointer.parent), "PYTHONPATH": str(ROOT)}
     shop_command(made, pointer, "deploy", tags[0])
-    refused = command(empty, program, *arguments, env=environment)
-    assert (refused.returncode, refused.stderr.count("no API key is configured")) == (2, 1)
     shop_command(made, pointer, "keys", "add", "shop", "--scope", "read")
-    with process(str(BIN / program), *arguments, folder=empty, log=tmp_path / "log", env=environment) as started:
+    with process(str(BIN / program), *arguments, folder=empty, log=tmp_path / "log", env=ENV | own) as started:
         wait_until(lambda: answers(f"http://127.0.0.1:{port}/livez") or started.poll() is not None, "service")
         assert started.poll() is None, (tmp_path / "log").read_text()
-        wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), "models")
-    assert f"{tags[0]} serves at" in (tmp_path / "log").read_text()
+        wait_until(lambda: f"{tags[0]} serves at" in (tmp_path / "log").read_text(), "its first line")
+
+
+def test_the_service_image_says_what_it_lacks(
+    made: Layout, pointer: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = start_command("service")[3:]
+    monkeypatch.delenv("BENTOML_HOME", raising=False)
+    assert release_server.main(arguments) == 2
+    assert "error: BENTOML_HOME: is not set, wanted a folder" in capsys.readouterr().err
+    monkeypatch.setenv("BENTOML_HOME", str(made.bento_home))
+    monkeypatch.setenv("TIERREC_STATE", str(pointer.parent))
+    assert release_server.main(arguments) == 2
+    assert "pointer.json: is missing, wanted a pointer to a champion" in capsys.readouterr().err
+    shop_command(made, pointer, "deploy")
+    assert release_server.main(arguments) == 2
+    assert "no API key is configured, and 0.0.0.0 can be reached" in capsys.readouterr().err
 
 
 def test_keys_are_shown_once_rotated_and_revoked(made: Layout, pointer: Path) -> None:

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from flows.project.champion import deploy_release, pointer_path, roll_back_release
 from flows.project.release_log import list_releases
 from services.releases.manifest import SmokeReport
-from services.releases.pointer import Pointer, deploy
+from services.releases.pointer import Pointer, deploy, promote
 from services.targets.target import find_target
 from tests.support.commands import tierrec
 from tests.support.kubernetes_api import CONFIGMAPS, KubernetesApi, kubernetes_api
@@ -98,6 +98,18 @@ def test_a_deployment_brings_the_release_to_the_pods_volume(layout: Layout, api:
     deploy_release(layout, share=0.2)
     assert (served(api).challenger, served(api).share) == (Pointer.read(pointer_path(layout)).challenger, 0.2)
     assert (tmp_path / "volume" / "bentos" / "shop" / "3" / "bento.yaml").is_file()
+
+
+def test_manifests_hold_the_pointer_that_the_pods_have(layout: Layout, api: KubernetesApi, tmp_path: Path) -> None:
+    target = find_target(layout, read_settings(layout.params).deploy)
+    promote(tmp_path / "elsewhere" / "pointer.json", target=target)
+    docker = layout.bento_home / "bentos" / "shop" / "2" / "env" / "docker"
+    docker.mkdir(parents=True)
+    (docker / "Dockerfile").write_text("FROM scratch")
+    tierrec("manifests", "--out", tmp_path / "out", "--namespace", "shop", folder=layout.root)
+    text = YAML(typ="safe").load((tmp_path / "out" / "configmap.yaml").read_text())["data"]["pointer.json"]
+    assert Pointer.model_validate_json(text) == served(api)
+    assert served(api).champion.bento == "shop:2"
 
 
 def test_a_lost_cluster_changes_nothing_and_releases_are_still_listed(layout: Layout, api: KubernetesApi) -> None:

@@ -1,5 +1,6 @@
 """What every deployment target owes: compare-and-set, releases before the pointer, and errors that say what to do."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,13 +9,13 @@ import pytest
 from services.releases import pointer as pointers
 from services.releases.manifest import SmokeReport
 from services.releases.pointer import Deployed, Pointer, PointerConflictError
-from services.targets.follow import fetch_once
+from services.targets.follow import fetch_once, follow
 from services.targets.kubernetes import KubernetesTarget
 from services.targets.object_storage import ObjectStorageTarget
 from services.targets.release_files import release_folders
 from services.targets.target import DeploymentTarget, find_target
 from tests.support.kubernetes_api import CONFIGMAPS, DEPLOYMENT, KubernetesApi, kubernetes_api
-from tests.support.prefect_workers import s3
+from tests.support.prefect_workers import s3, wait_until
 from tierrec_core.base.errors import ArtifactError, SettingsError
 from tierrec_core.base.paths import Layout
 from tierrec_core.settings import KubernetesDeploySettings, LocalDeploySettings, ObjectStorageDeploySettings
@@ -194,6 +195,25 @@ def test_a_server_follows_object_storage(bucket: str, store: Path, path: Path, t
     pointers.rollback(path, target=ObjectStorageTarget(bucket, store))
     assert fetch_once(follower, server)
     assert Pointer.read(server / "pointer.json").challenger is None
+
+
+def test_a_follower_runs_on_after_a_failure(
+    bucket: str, store: Path, path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, stopped = tmp_path / "server", threading.Event()
+    pointers.deploy(path, report(1), 0.1, target=ObjectStorageTarget(bucket, store))
+    (tmp_path / "server").write_text("a file where the folder belongs")
+    follower = threading.Thread(target=follow, args=(bucket, server, stopped, 0.05))
+    follower.start()
+    try:
+        wait_until(lambda: caplog.records, "failure")
+        server.unlink()
+        wait_until((server / "pointer.json").exists, "pointer")
+    finally:
+        stopped.set()
+        follower.join()
+    assert Pointer.read(server / "pointer.json") == Pointer.read(path)
+    assert "ERROR" in caplog.text
 
 
 def test_an_incomplete_upload_is_not_fetched_and_the_old_pointer_stays(

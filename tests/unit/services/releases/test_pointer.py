@@ -303,3 +303,29 @@ def test_a_smoke_report_ignores_other_keys_of_bento_json(tmp_path: Path) -> None
     artifacts.write_json(raw | {"smoke": {"next": {"users": 0, "identical": 0}}}, tmp_path / "bento.json")
     with pytest.raises(SettingsError, match=r"smoke\.next\.users"):
         SmokeReport.read(tmp_path / "bento.json")
+
+
+class LostAnswers:
+    """A target whose client repeats each write, since the first answer is lost, and so meets its own change."""
+
+    def __init__(self) -> None:
+        self.pointer: Pointer | None = None
+        self.is_taken = False
+
+    def read(self) -> Pointer | None:
+        return self.pointer
+
+    def write(self, pointer: Pointer) -> None:
+        if not self.is_taken:
+            self.pointer = pointer
+        raise PointerConflictError("another process has changed the pointer")
+
+
+def test_a_write_whose_answer_was_lost_counts_and_one_that_came_late_does_not(path: Path) -> None:
+    target = LostAnswers()
+    first = deploy(path, report(1), 0.1, target=target)
+    assert Pointer.read(path) == target.pointer == first
+    target.is_taken = True
+    with pytest.raises(PointerConflictError):
+        deploy(path, report(2), 0.1, target=target)
+    assert Pointer.read(path) == first
