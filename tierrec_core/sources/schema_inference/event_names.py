@@ -61,9 +61,9 @@ _WORDS = {
     r"kupno|kupiono|zamowienie|kop|kopt|aankoop|gekocht|bestelling|nakup|objednavka|koupeno",
     "rating": r"rated|reviews?|reviewed|bewertung|bewertet",
     "redeem": r"redeem|redeemed|redemption|eingelost|eingeloest|coupon",
-    "": r"products?|items?|ecommerce|pages?|details?|screen|artikel|produkte?|produktu?|productos?|produits?|prodott[oi]|"
-    r"articles?|completed?|success|successful|to|in|into|the|a|an|of|den|dem|der|die|das|zum|al|au|el|la|le|un|une|do|i|"
-    r"till|aan|auf",
+    "": r"products?|items?|ecommerce|pages?|details?|screen|artikel|produkte?|produktu?|productos?|produits?|"
+    r"prodott[oi]|articles?|completed?|success|successful|to|in|into|the|a|an|of|den|dem|der|die|das|zum|al|au|el|la|le|un|une|do|"
+    r"i|till|aan|auf",
 }
 _OUTWEIGHING = ("cart", "favourite")
 _UNDONE = re.compile(r"remove[ds]?|deleted?|cancell?ed|cancell?ation|refund(ed)?|returned|entfernt|storniert|erstattet")

@@ -45,6 +45,8 @@ class LogExtent:
     cut: pd.Timestamp
     last: pd.Timestamp
     rows: int
+
+
 _DATE_SHAPE = re.compile(r"9{1,4}[./-]9{1,2}[./-]9{1,4}")
 _FEW, _MIN_ALIKE = 300, 0.95
 
