@@ -188,7 +188,15 @@ class _Log:
         invalid = f", {num_invalid:,} of them invalid" if num_invalid else ""
         place = ", in place of the earlier file of this name" if former else ""
         dropped = f"; they replace those of {shared}" if shared and overlap == "replace" else ""
-        return f"{path}: added {len(events):,} events of {span}{invalid}{place}{dropped}"
+        return f"{path}: added {len(events):,} events of {span}{invalid}{place}{dropped}{self._strangeness(path)}"
+
+    def _strangeness(self, path: Path) -> str:
+        """A warning where no user and no item of a file is in the others; else empty."""
+        ids = ("user_id", "item_id")
+        others = [part for other, part in self._parts.items() if other != path]
+        if not others or any(part[name].isin(self._parts[path][name]).any() for part in others for name in ids):
+            return ""
+        return "; none of its users and items is in the earlier files, as in those of another shop"
 
     def _check_name(self, path: Path, events: pd.DataFrame) -> None:
         """Raise DataError where a file without a column of events is called after another event than its rows get."""

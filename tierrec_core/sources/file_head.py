@@ -177,12 +177,12 @@ def opened(path: Path) -> Any:
 
 def is_cut(path: Path, form: TableFormat) -> bool:
     """Whether the last line has no end, and fewer cells than the others, as while it is written; not if compressed."""
-    if isinstance(opened(path), pa.CompressedInputStream) or form.encoding.startswith("utf-16"):
+    head = FileHead.read(path, form)
+    if isinstance(opened(path), pa.CompressedInputStream) or head.encoding.startswith("utf-16"):
         return False
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - _HEAD_BYTES))
         tail = stream.read()
-    head = FileHead.read(path, form)
     last = _LINE_END.split(tail.decode(head.encoding, "ignore"))[-1].replace(head.separator, head.delimiter)
     if tail.endswith((b"\n", b"\r")) or last.count('"') % 2:  # the rest of a cell with a line end
         return False

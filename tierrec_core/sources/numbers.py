@@ -9,8 +9,9 @@ from tierrec_core.base.contracts import BoolArray, FloatArray
 
 MISSING_NUMBERS = frozenset({"na", "n/a", "null", "none", "-", "--", "–", "—"})
 _CODES = """eur usd gbp chf jpy cny rmb inr aud cad nzd sek nok dkk pln czk huf brl mxn try rub zar ron thb vnd idr php
-    krw kr rs rp lei ft"""
-_CURRENCIES = re.compile(rf"r\$|[€$£¥₹₽₺₩₴₫₱₪฿円元원]|zł|kč|(?<![a-z])(?:{'|'.join(_CODES.split())})(?![a-z])\.?")
+    krw kr rs rp lei ft tl hkd sgd twd myr rm aed sar ils egp mad ngn kes pkr bdt lkr ars clp cop pen uyu isk rsd din
+    bgn uah kzt лв грн руб р"""
+_CURRENCIES = re.compile(rf"r\$|[€$£¥₹₽₺₩₴₫₱₪฿円元원]|zł|kč|(?<![a-zа-я])(?:{'|'.join(_CODES.split())})(?![a-zа-я])\.?")
 _DASHES = str.maketrans({"−": "-", "–": "-", "’": "'", "\xa0": " ", "\u202f": " ", "\u2009": " "})
 _NUMBERS = {
     decimal: re.compile(rf"([+-]?) ?(\d{{1,3}}(?:{mark}\d{{2,3}})*{mark}\d{{3}}|\d+|)(?:[{decimal}](\d*))?(e[+-]?\d+)?")
@@ -18,7 +19,8 @@ _NUMBERS = {
 }
 _NO_SIGN = re.compile(r"e[+-]?\d+|[\d.,'’()+−–—\s-]")
 _SIGNS = {"€": "EUR", "$": "USD", "US$": "USD", "£": "GBP", "¥": "JPY", "R$": "BRL", "ZŁ": "PLN", "KČ": "CZK"}
-_SIGNS |= {"RP": "IDR", "₫": "VND", "₩": "KRW", "₱": "PHP", "₹": "INR", "฿": "THB"}
+_SIGNS |= {"TL": "TRY", "₺": "TRY", "₽": "RUB", "РУБ": "RUB", "Р": "RUB", "ГРН": "UAH", "₴": "UAH", "RM": "MYR"}
+_SIGNS |= {"RP": "IDR", "₫": "VND", "₩": "KRW", "₱": "PHP", "₹": "INR", "฿": "THB", "ЛВ": "BGN"}
 _WHOLE_CODES = "bif clp djf gnf jpy kmf krw mga pyg rwf ugx vnd vuv xaf xof xpf"  # of currencies without cents
 _WHOLE_CURRENCIES = frozenset(_WHOLE_CODES.upper().split())
 _WRITTEN_WHOLE = _WHOLE_CURRENCIES | {"IDR"}  # rupiah have cents that nobody writes

@@ -14,7 +14,7 @@ import pandas as pd
 
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.sources.times.local_texts import english_times
+from tierrec_core.sources.times.local_texts import CELLS, RAW, ZONE, ZONES
 from tierrec_core.sources.times.time_zones import ABBREVIATIONS, known_zone
 
 MAX_ROWS = 100_000
@@ -30,7 +30,7 @@ class TimeFormat:
     """A format of times.
 
     name: in messages
-    sql: over _CELLS, parses one
+    sql: over CELLS, parses one
     unit: of numbers
     marks: characters that each text of this format has; "a" stands for any letter
     """
@@ -41,42 +41,28 @@ class TimeFormat:
     marks: frozenset[str] = frozenset()
 
 
-_ZONES = "|".join(ABBREVIATIONS)
-_ENDS_OPEN = "(right(raw, 1) between 'A' and 'Y' or right(raw, 1) in (')', ']') or right(raw, 2) in ('EZ', 'SZ'))"
-_SUFFIX = f"regexp_extract(raw, '[\\dMm.] ?({_ZONES})$', 1)"
-_ZONE = (
-    f"(case when {_ENDS_OPEN} then coalesce(list_position({list(ABBREVIATIONS)}, {_SUFFIX}), 0) else 0 end)::tinyint"
-)
-_WITHOUT_ZONE = rf"regexp_replace(raw, '([\dMm.]) ?({_ZONES}|\([^)]*\))$', '\1')"
-_BARE = f"case when {_ENDS_OPEN} then trim({_WITHOUT_ZONE}, '[]') else raw end"
-_SPACED = f"replace(replace({_BARE}, '\u202f', ' '), '\u00a0', ' ')"  # as browsers and phones write AM
-_HALVES = rf"regexp_replace({_SPACED}, '([AaPp])\.\s?[Mm]\.', '\1m')"
-_MARKED = rf"replace(regexp_replace({_HALVES}, '(:\d\d),(\d)', '\1.\2'), ', ', ' ')"
-_TEXT = r"""case when contains(marked, '年') then regexp_replace(marked, '(\d+)年(\d+)月(\d+)日', '\1-\2-\3')
-    when regexp_matches(marked, ' \d\d?\.\d\d(\.\d\d)?$')
-    then regexp_replace(marked, ' [^ ]*$', '') || ' ' || replace(regexp_extract(marked, '[^ ]*$'), '.', ':')
-    else regexp_replace(marked, ' (à|um|a las|alle|às|om) ', ' ') end"""
-_TICKS = r"regexp_replace(raw, '^/Date\((-?\d+)[^)]*\)/$', '\1')"  # milliseconds, as .NET writes them in JSON
-_NUMBER = rf"try_cast(regexp_replace({_TICKS}, '^(\d+),(\d+)$', '\1.\2') as double)"
-_RAW = "select {place} as place, left(cast({c} as varchar), 100) as raw from frame"  # longer ones are no times
-_CELLS = f"""
-with cells as ({{cells}}), trimmed as (select *, {_MARKED} as local from cells),
-english as (select *, {english_times("local")} as marked from trimmed),
-texts as (select *, {_TEXT} as text, {_NUMBER} as number from english)
-select {{columns}} from texts
-"""  # noqa: S608
 _ISO = "try_cast(replace(replace(text, ' +', '+'), ' -', '-') as timestamptz)"
 _EPOCH = "try(make_timestamp(try_cast(round(number * {scale}) as bigint))) at time zone 'UTC'"
 _SERIAL = "try(make_timestamp(try_cast(round((number - 25569) * 86400) as bigint) * 1000000))::timestamptz"
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", "T%H:%M", "T%H:%M:%S")
-_HALF_DAYS = (" %I:%M %p", " %I:%M%p", " %I:%M:%S %p", " %I:%M:%S%p", " %H:%M Uhr", " %H:%M:%S Uhr", " %Hh%M")
+_HALF_DAYS = (
+    " %I:%M %p",
+    " %I:%M%p",
+    " %I:%M:%S %p",
+    " %I:%M:%S%p",
+    " %I:%M:%S.%f %p",
+    " %I:%M:%S.%f%p",
+    " %H:%M Uhr",
+    " %H:%M:%S Uhr",
+    " %Hh%M",
+)
 _DAYS_FIRST = {f"dates like 31{mark}12{mark}2024": (f"%d{mark}%m{mark}",) for mark in "./-"}
 _MONTHS_FIRST = {f"dates like 12{mark}31{mark}2024": (f"%m{mark}%d{mark}",) for mark in "./-"}
 _YEARS_FIRST = {f"dates like 24{mark}12{mark}31": f"%y{mark}%m{mark}%d" for mark in "./-"}
 _ORDERS = {"days": _DAYS_FIRST, "months": _MONTHS_FIRST, "years": _YEARS_FIRST}
 _LONG_YEAR = r"^[^:]*[./ -]\d\d\d\d([ T]|$)"  # behind the day and the month
 MONTH_NAME = "(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
-_MONTH_NAMES = {"dates like 31 Dec 2024": ("%d %b ", "%d-%b-", "%d %B ", "%b %d ", "%b-%d-", "%B %d ", "%A %B %d ")}
+_MONTH_NAMES = {"dates like 31 Dec 2024": ("%d %b ", "%d-%b-", "%d %B ", "%b %d ", "%b-%d-", "%B %d ")}
 
 
 def _dates(name: str, patterns: Iterable[str], text: str = "text") -> TimeFormat:
@@ -117,6 +103,7 @@ def _by_colons(patterns: Sequence[str], text: str) -> str:
 
 
 TIME_FORMATS = (
+    _dates("dates like 20241231", ("%Y%m%d%H%M%S", "%Y%m%d%H%M", "%Y%m%d%H", *(f"%Y%m%d{clock}" for clock in _CLOCKS))),
     *(
         TimeFormat(f"{name}seconds since 1970", _EPOCH.replace("{scale}", scale), unit)
         for name, unit, scale in (
@@ -141,9 +128,8 @@ TIME_FORMATS = (
     ),
     _dates("dates like 2024.12.31", (f"%Y.%m.%d{clock}" for clock in _CLOCKS + _HALF_DAYS)),
     _dates("dates like 31/Dec/2024:13:00:00 +0000", ("%d/%b/%Y:%H:%M:%S %z",)),
-    _dates("dates like Tue Dec 31 2024 13:00:00 GMT+0000", ("%a %b %d %Y %H:%M:%S GMT%z",)),
-    _dates("dates like Tue, 31 Dec 2024 13:00:00 +0000", ("%a %d %b %Y %H:%M:%S %z", "%a %d %b %Y %H:%M:%S GMT")),
-    _dates("dates like 20241231", ("%Y%m%d%H%M%S", "%Y%m%d%H%M", *(f"%Y%m%d{clock}" for clock in _CLOCKS))),
+    _dates("dates like Tue Dec 31 2024 13:00:00 GMT+0000", ("%b %d %Y %H:%M:%S GMT%z", "%b %d %Y %H:%M:%S %z")),
+    _dates("dates like Tue, 31 Dec 2024 13:00:00 +0000", (f"%d %b {year} %H:%M:%S %z" for year in ("%y", "%Y"))),
     TimeFormat("days since 1900, as in spreadsheets", _SERIAL, "days"),
 )
 _BY_NAME = {time_format.name: time_format for time_format in TIME_FORMATS}
@@ -152,7 +138,7 @@ _READINGS = [
     for names in zip(*_ORDERS.values(), strict=True)
 ]  # by separator
 _SIMILAR_SHARE = 0.05
-OFFSET = rf"(?:[zZ]|GMT|{_ZONES}|\d\d:\d\d.*[+-]\d\d:?(?:\d\d)?(?: \([^)]*\))?\]?)$"
+OFFSET = rf"(?:[zZ]|GMT|{ZONES}|\d\d:\d\d.*[+-]\d\d:?(?:\d\d)?(?: \([^)]*\)|\[[^]]*\]| \d{4})?\]?)$"
 _FLAG = "--time-format overrides"
 
 
@@ -303,9 +289,9 @@ def _query_times(frame: pd.DataFrame, time_format: TimeFormat, timezone: str) ->
         except duckdb.Error as error:
             raise SettingsError(f"source.timezone: {timezone!r} is unknown; wanted e.g. Europe/Berlin") from error
         connection.register("frame", frame)
-        cells = _RAW.format(place=0, c="c")
-        columns = f"{time_format.sql} as moment, {_ZONE} as zone"
-        return connection.execute(_CELLS.format(cells=cells, columns=columns)).df()
+        cells = RAW.format(place=0, c="c")
+        columns = f"{time_format.sql} as moment, {ZONE} as zone"
+        return connection.execute(CELLS.format(cells=cells, columns=columns)).df()
 
 
 @lru_cache(maxsize=8)
@@ -328,13 +314,13 @@ def _shares(frame: pd.DataFrame, condition: str, formats: Sequence[TimeFormat] =
 @lru_cache(maxsize=8)
 def _query_shares_once(sample: _Cells, condition: str, formats: tuple[TimeFormat, ...]) -> pd.DataFrame:
     frame = sample.frame
-    cells = [_RAW.format(place=place, c=_quoted_name(column)) for place, column in enumerate(frame.columns)]
+    cells = [RAW.format(place=place, c=_quoted_name(column)) for place, column in enumerate(frame.columns)]
     marks = _marks(frame)
     terms = [
         _SHARE.format(time=time_format.sql, condition=condition) if time_format.marks <= marks else "0.0"
         for time_format in formats
     ]  # to plan a query with all formats takes longer than to parse a sample
-    query = _CELLS.format(cells=" union all ".join(cells), columns=", ".join(["place", *terms])) + "group by place"
+    query = CELLS.format(cells=" union all ".join(cells), columns=", ".join(["place", *terms])) + "group by place"
     with _database().cursor() as connection:
         connection.execute("set TimeZone = 'UTC'").register("frame", frame)
         found = {place: shares for place, *shares in connection.execute(query).fetchall()}
@@ -344,10 +330,10 @@ def _query_shares_once(sample: _Cells, condition: str, formats: tuple[TimeFormat
 
 
 def _marks(frame: pd.DataFrame) -> set[str]:
-    """The characters of all cells, with those that _TEXT puts in their place, and "a" if one is a letter."""
+    """The characters of all cells, with those that CELLS puts in their place, and "a" if one is a letter."""
     found = set("".join("".join(cells.dropna().astype("string")) for _, cells in frame.items()))
     letter = {"a"} if any(mark.isalpha() for mark in found) else set()
-    return found | letter | {put for mark, put in ((",", "."), *((mark, "-") for mark in "年오午")) if mark in found}
+    return found | letter | {put for mark, put in ((",", "."), *((mark, "-") for mark in "年년오午")) if mark in found}
 
 
 @cache

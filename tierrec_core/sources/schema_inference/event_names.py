@@ -11,13 +11,13 @@ IGNORE = "ignore"
 
 _NAMES = {
     "impression": "impression impressions show shown display exposure",
-    "view": "look looked see browse pageview page_view pv detail visit",
+    "view": "look looked see browse pageview page_view pv detail visit watch watched played listened streamed",
     "click": "clk tap select_item",
     "favourite": "fav like liked bookmark save",
     "cart": "addtocart addtobasket addtobag to_cart in_cart atc add product_added added",
     "rating": "rating rate stars",
     "purchase": """pay transaction checkout sale conversion converted booking booked sold
-        checkout_completed""",
+        checkout_completed transaction_item""",
     IGNORE: """session_start session_started first_visit first_open user_engagement scroll login log_in logged_in logout
         log_out sign_up signup signed_up search searched view_search_results view_item_list view_promotion
         select_promotion select_content begin_checkout checkout_started add_payment_info add_shipping_info identify
@@ -62,9 +62,9 @@ _WORDS = {
     r"kupno|kupiono|zamowienie|kop|kopt|aankoop|gekocht|bestelling|nakup|objednavka|koupeno",
     "rating": r"rated|reviews?|reviewed|bewertung|bewertet",
     "redeem": r"redeem|redeemed|redemption|eingelost|eingeloest|coupon",
-    "": r"products?|items?|pages?|details?|screen|artikel|produkte?|produktu?|productos?|produits?|prodott[oi]|"
-    r"articles?|completed?|success|successful|to|in|into|the|a|an|of|den|dem|der|die|das|zum|al|au|el|la|le|un|une|do|i|"
-    r"till|aan|auf",
+    "": r"products?|items?|ecommerce|pages?|details?|screen|artikel|produkte?|produktu?|productos?|produits?|"
+    r"prodott[oi]|articles?|completed?|success|successful|to|in|into|the|a|an|of|den|dem|der|die|das|zum|al|au|el|la|le|un|une|do|"
+    r"i|till|aan|auf",
 }
 _OUTWEIGHING = ("cart", "favourite")
 _UNDONE = re.compile(r"remove[ds]?|deleted?|cancell?ed|cancell?ation|refund(ed)?|returned|entfernt|storniert|erstattet")
@@ -76,6 +76,7 @@ _CHARGES = re.compile(
 _KIND_NAMES = re.compile(r".*(type|typ|kind|art)")
 _SETS = {
     "void": """cancelled canceled cancellation voided void refunded refund failed failure declined rejected expired
+    error errored skipped
     returned abandoned chargeback storniert storno abgebrochen erstattet fehlgeschlagen gescheitert abgelehnt
     verfallen retourniert zuruckgesandt zurueckgesandt ruckerstattet rueckerstattet gutgeschrieben annule annulee
     rembourse remboursee echoue refuse anulowane anulowany anulowano zwrocone zwrot odrzucone annullato annullata

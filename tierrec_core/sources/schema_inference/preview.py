@@ -47,6 +47,10 @@ class LogExtent:
     rows: int
 
 
+_DATE_SHAPE = re.compile(r"9{1,4}[./-]9{1,2}[./-]9{1,4}")
+_FEW, _MIN_ALIKE = 300, 0.95
+
+
 @dataclass(frozen=True)
 class FilePreview:
     """Rows from the whole file, as text for CSV, and their number.
@@ -74,13 +78,14 @@ class FilePreview:
                 f"{error}; wanted a file of CSV, JSON lines or Parquet with column names and rows"
             ) from error
         sample = rows[~repeats_names(rows)].reset_index(drop=True)
+        cells = _written_as_below(sample) if table_kind(path) == "CSV" else []
         for name in map(str, sample.columns):
             if table_kind(path) == "CSV" and '{"' in name:
                 raise UnreadableFileError(
                     f"{path}: the first line has {name[:_MAX_TEXT]!r}, wanted a line of column names; where rows "
                     "are JSON, write the objects alone, one a line, to a file with a name that ends with .jsonl"
                 )
-            if _DATA.fullmatch(name):
+            if _DATA.fullmatch(name) or name in cells:
                 raise UnreadableFileError(
                     f"{path}: the first line has {name!r}, wanted a line of column names; add one"
                 )
@@ -153,6 +158,24 @@ def few_filled(cells: pd.Series) -> pd.Series:
     """A few filled cells from all over a column, enough to see which formats cannot be its own."""
     filled = cells.dropna()
     return filled.iloc[:: max(1, len(filled) // _FEW_ROWS)].iloc[:_FEW_ROWS].reset_index(drop=True)
+
+
+def _written_as_below(sample: pd.DataFrame) -> list[str]:
+    """The names that have digits and other characters at the same places as their cells, where several have, or a date.
+
+    A name such as item1 alone may be above cells such as item3.
+    """
+    found = []
+    for name in map(str, sample.columns):
+        shape, cells = _shape(pd.Series([name]))[0], sample[name].dropna().head(_FEW)
+        if "9" in shape and shape.strip("9"):
+            found += [name] if len(cells) and (_shape(cells) == shape).mean() >= _MIN_ALIKE else []
+    return found if len(found) > 1 or any(map(_DATE_SHAPE.match, _shape(pd.Series(found, dtype="string")))) else []
+
+
+def _shape(cells: pd.Series) -> pd.Series:
+    """Cells with 9 in place of each digit and a in that of each letter, [N]."""
+    return cells.astype("string").str.replace(r"\d", "9", regex=True).str.replace(r"[^\W\d_]", "a", regex=True)
 
 
 def _is_nested(filled: pd.Series) -> bool:

@@ -10,13 +10,14 @@ from tierrec_core.base.errors import DataError
 from tierrec_core.sources.numbers import parse_numbers
 from tierrec_core.sources.schema_inference.columns.names import header_words, is_rating_name
 from tierrec_core.sources.schema_inference.columns.roles import Guess
-from tierrec_core.sources.schema_inference.event_names import IGNORE, event_word
+from tierrec_core.sources.schema_inference.event_names import IGNORE, event_word, words
 from tierrec_core.sources.schema_inference.file_roles import LogFile
 from tierrec_core.sources.schema_inference.row_kinds.file_names import file_event, separating_pattern
 from tierrec_core.sources.schema_inference.row_kinds.flags import has_order_columns, refuse_flags, refuse_label
 
 _OF_OTHERS = (IGNORE, Event.REDEEM)  # a search_id or a coupon_id stands beside any event
 _VAGUE = ("show", "visit", "look", "detail", "seen")  # last_seen is of the user, show_id of a series
+_VIEWED = frozenset(["watch", "watched", "played", "listened", "streamed"])
 _BY_ORDER = ("session", "quantity", "value")
 
 
@@ -87,11 +88,12 @@ def _refuse_contradictions(log: LogFile, named: Mapping[str, str], orders: Seque
 
 
 def _event_words(log: LogFile) -> dict[str, tuple[str, str]]:
-    """The events, with their words, in the names of the file and of its columns of times and other filled ids."""
+    """The events, with their words, in the names of the file and of its columns of times, of how long something was
+    watched or played, and of other filled ids."""
     sample, time = log.preview.sample, log.roles["timestamp"].value
     known = {log.roles[role].value for role in ("user", "item", "session") if role in log.roles}
     filled = [name for name in log.preview.columns if name not in known and sample[name].notna().all()]
-    names = [time, *(name for name in filled if "id" in header_words(name))]
+    names = [time, *(name for name in filled if "id" in header_words(name) or not _VIEWED.isdisjoint(words(name)))]
     found = {name: event_word(name) for name in names}
     columns = {
         name: (event, word) for name, (event, word) in found.items() if event not in _OF_OTHERS and word not in _VAGUE

@@ -60,14 +60,18 @@ class DateFormat:
 def date_formats(columns: Mapping[Path, pd.Series], common: TimeFormat) -> dict[Path, DateFormat]:
     """The format of each file in whose dates a day or a month may come first.
 
-    What a file's own dates and its name show precedes what other files show; where nothing does, days come first.
+    What a file's own dates and its name show precedes what other files with the same mark between numbers show, as
+    24.12. and 12/24 are of two programs; where nothing does, days come first.
     common: the format of all files, for those that it parses. Raises DataError where a file's order stays in doubt.
     """
     files = [file for path, values in columns.items() if (file := _DatedFile.of(path, values, common))]
     found = [(file, file.own_order()) for file in files]
-    sure = {own.order for _, own in found if own.is_sure}
-    others = {own.order for _, own in found if own.order}
-    return {file.path: _with_others(file, own, others, sure) for file, own in found}
+    formats = {}
+    for file, own in found:
+        alike = [order for other, order in found if other.readings is file.readings]  # with the same mark
+        sure, others = {order.order for order in alike if order.is_sure}, {one.order for one in alike if one.order}
+        formats[file.path] = _with_others(file, own, others, sure)
+    return formats
 
 
 def given_order_format(path: Path, values: pd.Series, pattern: str, *, is_fresh: bool) -> TimeFormat:

@@ -122,6 +122,19 @@ def test_a_delivery_may_have_guests(shop: Layout, tmp_path: Path) -> None:
     assert days(shop) == {12: 20, 13: 20, 14: 20}
 
 
+def test_a_file_of_another_shop_is_pointed_out(shop: Layout, tmp_path: Path) -> None:
+    strange = [line.replace("u", "k", 1).replace(",i", ",p") for line in rows(14)]
+    said = [add(written(tmp_path / f"{n}.csv", lines)) for n, lines in enumerate((strange, rows(15)))]
+    assert ["none of its users and items is in the earlier files" in one for one in said] == [True, False]
+
+
+def test_the_last_line_of_a_whole_utf_16_file_is_not_cut(shop: Layout, tmp_path: Path) -> None:
+    day = written(tmp_path / "day.csv", rows(14))
+    day.write_text(day.read_text(), encoding="utf-16")
+    assert "invalid" not in add(day)
+    assert days(shop)[14] == 20
+
+
 def test_files_of_one_name_and_other_days_are_both_kept(shop: Layout, tmp_path: Path) -> None:
     for day in (14, 15):
         add(written(tmp_path / "export.csv", rows(day)))

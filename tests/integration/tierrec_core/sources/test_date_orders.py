@@ -164,3 +164,11 @@ def test_a_given_order_is_not_doubted_by_a_period(tmp_path):
     written(tmp_path, "b.csv", JANUARY, MONTHS)
     with pytest.raises(DataError, match=r"b.csv: .* months first, as .*\n--time-format 'b.csv=%m/%d/%Y|'b.csv="):
         read_files(source, tmp_path)
+
+
+def test_dates_with_another_mark_leave_the_order_of_the_others_alone(tmp_path):
+    dots = "%d.%m.%Y"
+    truth = written(tmp_path, "a.csv", JANUARY, dots)
+    truth += written(tmp_path, "b.csv", FEBRUARY["two days above 12"], MONTHS)
+    truth += written(tmp_path, "c.csv", pd.DatetimeIndex(["2024-03-02"]), dots, num_rows=12)
+    assert read(tmp_path, ["a.csv", "b.csv", "c.csv"])[1] == truth

@@ -323,3 +323,10 @@ def test_columns_of_ids_do_not_outweigh_what_orders_have(name, log, tmp_path):
 def test_the_item_is_no_evidence_of_what_happened_to_it(log, tmp_path):
     _, counts = proposed(tmp_path, data=log.rename(columns={"item": "show_id"}))
     assert counts == {"purchase": NUM_ROWS}
+
+
+@pytest.mark.parametrize("name", ["watch_seconds", "played_ms", "listened_minutes"])
+def test_rows_with_how_long_something_was_played_are_views(name, log, tmp_path):
+    proposal, counts = proposed(tmp_path, log=log.assign(**{name: np.arange(NUM_ROWS) * 7 + 30}))
+    assert counts == {"view": NUM_ROWS}
+    assert f"is in the name {name}" in shown(proposal, "default_event").evidence

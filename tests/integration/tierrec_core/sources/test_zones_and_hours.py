@@ -54,6 +54,45 @@ def test_times_of_day_without_a_colon_are_read_with_the_day(clock, tmp_path):
     assert shown["time_of_day"].evidence.startswith("times of day, read with datum, such as '05.01.2024 ")
 
 
+def _share(moments):
+    return (moments - moments.dt.floor("D")) / pd.Timedelta("1D")
+
+
+CELLS = {
+    "share": lambda moments: _share(moments).map("{:.9f}".format),
+    "share with comma": lambda moments: _share(moments).map("{:.9f}".format).str.replace(".", ","),
+    "seconds": lambda moments: (_share(moments) * 86_400).round().astype(int),
+    "dots": lambda moments: moments.dt.strftime("%H.%M.%S"),
+    "day of Excel": lambda moments: moments.dt.strftime("1899-12-30 %H:%M:%S"),
+    "day of Excel in Germany": lambda moments: moments.dt.strftime("30.12.1899 %H:%M:%S"),
+}
+
+
+@pytest.mark.parametrize("cells", CELLS)
+def test_times_of_day_as_spreadsheets_and_tills_write_them(cells, tmp_path):
+    times = CELLS[cells](MOMENTS)
+    shown, read_times = read(written(tmp_path, datum=MOMENTS.dt.strftime("%d.%m.%Y"), Zeit=times))
+    assert read_times == MOMENTS.tolist()
+    assert shown["time_of_day"].value == "Zeit"
+
+
+def test_the_number_of_a_day_is_read_with_its_time(tmp_path):
+    days = (MOMENTS.dt.floor("D") - pd.Timestamp("1899-12-30", tz="UTC")).dt.days
+    assert read(written(tmp_path, Date=days, Time=MOMENTS.dt.strftime("%H:%M:%S")))[1] == MOMENTS.tolist()
+
+
+def test_seconds_of_a_morning_are_read_as_those_of_a_day():
+    seconds = pd.Series(np.arange(6 * 3600, 12 * 3600, 77))
+    moments = with_time_of_day(pd.Series(["2024-01-05"] * len(seconds)), seconds)
+    wanted = pd.Timestamp("2024-01-05") + pd.to_timedelta(seconds, unit="s")
+    assert pd.to_datetime(moments).tolist() == wanted.tolist()
+
+
+def test_seconds_of_visits_are_no_times_of_day(tmp_path):
+    columns = {"datum": MOMENTS.dt.strftime("%d.%m.%Y"), "time": (np.arange(NUM_ROWS) * 7919) % 3600}
+    assert "time_of_day" not in read(written(tmp_path, **columns))[0]
+
+
 @pytest.mark.parametrize("name", ["day", "quantity", "delivery_hours", "hours_worked", "lead_time", "num_times"])
 def test_other_small_numbers_are_no_times_of_day(name, tmp_path):
     path = written(tmp_path, datum=MOMENTS.dt.strftime("%d.%m.%Y"), **{name: MOMENTS.dt.day % 23})

@@ -6,11 +6,12 @@ from tierrec_core.sources.schema_inference.event_names import canonical_event, c
 
 MEANING = {
     "view": """View Item Page,Product Page Viewed,PDP view,View Product,product_viewed,$pageview,Angesehen,ansehen,
-        vista,vue,view_item""",
+        vista,vue,view_item,ecommerceView,watched,played""",
     "cart": """Added to Bag,AddToCart,addtocart,add_to_basket,in warenkorb gelegt,In den Warenkorb,
         añadir al carrito,product_added,Ajouté au panier,dodano do koszyka,cart""",
     "favourite": "Merkzettel,Add to Wishlist,product_added_to_wishlist,fav",
-    "purchase": "Order Placed,order_paid,Gekauft,kaufen,compra,achat,zakup,köp,Checkout Completed,ordered_product,Buy",
+    "purchase": "Order Placed,order_paid,Gekauft,kaufen,compra,achat,zakup,köp,Checkout Completed,ordered_product,Buy,"
+    "ecommerceOrder,transaction_item",
     "ignore": "remove_from_cart,begin_checkout,Session Start,refund,Cart Viewed,$autocapture",
     None: "Payment,order_updated,Order Viewed,size guide viewed,3,started",
 }

@@ -291,6 +291,12 @@ def test_an_override_that_does_not_fit_is_named(overrides, error, message, tmp_p
             b"u1\t2024-01-10T10:00:00Z\ts1\nu2\t2024-01-11T10:00:00Z\ts2\n",
             "wanted a line of column names",
         ),
+        (
+            "headless_day.csv",
+            b"2024-01-03,C1,S1\n2024-01-04,C2,S2\n",
+            "has '2024-01-03', wanted a line of column names",
+        ),
+        ("headless_codes.csv", b"3 Jan,C01,S-1\n4 Jan,C02,S-2\n", "wanted a line of column names"),
         ("rowless.csv", b"user,item,time\n", "no row"),
         ("nowhere.csv", None, "is not a file"),
     ],

@@ -1,4 +1,4 @@
-"""Finds the column of times of day beside one of days alone: 14:30, 2 PM, 930, 14, 9h30."""
+"""Finds the column of times of day beside one of days alone: 14:30, 2 PM, 930, 14, 9h30, 0.604."""
 
 import re
 from dataclasses import replace
@@ -20,7 +20,8 @@ _NO_CLOCK = re.compile(
     re.IGNORECASE,
 )
 _CLOCK_WORD = re.compile(
-    r"hour|hr|hh|hhmm|hhmmss|time|clock|uhrzeit|zeit|stunde|heure|hora|ora|tijd|uur|tid|godzina|czas|hod|cas"
+    r"hour|hr|hh|hhmm|hhmmss|time|clock|uhrzeit|zeit|stunde|heure|hora|ora|tijd|uur|tid|godzina|czas|hod|cas|midnight|"
+    r"erzet|uzeit|cputm|utime"
 )
 _NO_HOUR = re.compile(r"since|between|until|per|avg|mean|total|num|count|worked|zone|stamp|times")
 _COMPOUND = re.compile(r"(uhr)?zeit$|time$", re.IGNORECASE)
@@ -74,4 +75,4 @@ def _has_clocks(name: str, cells: pd.Series) -> bool:
 def _is_clock_name(name: str) -> bool:
     """Whether a column is called as hours or times of day are, and not as numbers of hours."""
     parts = words(_COMPOUND.sub(r" \g<0>", name))
-    return any(map(_CLOCK_WORD.fullmatch, parts)) and not any(map(_NO_HOUR.fullmatch, parts))
+    return any(map(_CLOCK_WORD.fullmatch, parts)) and ("midnight" in parts or not any(map(_NO_HOUR.fullmatch, parts)))
