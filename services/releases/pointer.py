@@ -1,5 +1,6 @@
 """The pointer file of a shop: its champion, its challenger, and the challenger's share of users."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Collection
@@ -201,10 +202,12 @@ def rollback(
 
 def _read_current(path: Path, target: PointerTarget | None) -> Pointer | None:
     """The pointer, None without one; the caller holds the file's lock. The file becomes a copy of the target's."""
-    local = Pointer.read(path) if path.exists() else None
     pointer = None if target is None else target.read()
-    if pointer is None or pointer == local:
-        return local
+    if pointer is None:
+        return Pointer.read(path) if path.exists() else None
+    with contextlib.suppress(TierRecError):  # a damaged copy is replaced
+        if path.exists() and Pointer.read(path) == pointer:
+            return pointer
     artifacts.write_json(pointer.model_dump(mode="json"), path)
     return pointer
 

@@ -1,13 +1,17 @@
 """An interrupted run leaves no process that writes, and the next run continues."""
 
+import contextlib
 import signal
 import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
+from flows.graph.dvc_graph import find_stale_stages
+from flows.project.params import replace_sections
 from tests.support.projects import BIN, ENV, command, migrate_prefect, toy_project
 
 SLOW = """
@@ -57,3 +61,42 @@ def test_no_orphan_writes_and_the_next_run_continues(tmp_path: Path, sign: signa
     assert again.returncode == 0, again.stderr
     assert (project / "slow.txt").read_text() == "2\n"
     assert (project / "quick.log").read_text() == "ran\n"
+
+
+CHAIN = """
+stages:
+  first: {cmd: "echo ${seed} > first.txt", params: [seed], outs: [first.txt]}
+  folder: {cmd: "mkdir -p parts; cp first.txt parts/a.txt; cp first.txt parts/b.txt", deps: [first.txt], outs: [parts]}
+  beside: {cmd: "sleep 0.2; cp first.txt beside.txt", deps: [first.txt], outs: [beside.txt]}
+  last: {cmd: "cat parts/a.txt parts/b.txt beside.txt > last.txt", deps: [parts, beside.txt], outs: [last.txt]}
+"""
+
+
+def kill_tree(run: subprocess.Popen[str], project: Path) -> None:
+    """Kill the command, its children, and the stages, which are in sessions of their own, as a power cut would."""
+    for process in {*psutil.Process(run.pid).children(recursive=True), *living_in(project)}:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    run.kill()
+    run.communicate(timeout=60)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_any_moment_is_continued(tmp_path: Path) -> None:
+    project, rng = toy_project(tmp_path / "project", CHAIN), np.random.default_rng(1)
+    migrate_prefect(project / ".prefect")
+    started = time.monotonic()
+    command(project, "tierrec", "run").check_returncode()
+    seconds = time.monotonic() - started
+    for number in range(1, 31):
+        replace_sections(project / "params.yaml", {"seed": number})
+        run = subprocess.Popen(
+            [BIN / "tierrec", "run"], cwd=project, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        moment = rng.uniform(0.2, seconds)
+        time.sleep(moment)
+        kill_tree(run, project)
+        again = command(project, "tierrec", "run")
+        assert again.returncode == 0, (number, moment, again.stdout, again.stderr)
+        assert (project / "last.txt").read_text() == f"{number}\n" * 3
+        assert find_stale_stages(project) == set()

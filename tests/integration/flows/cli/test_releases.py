@@ -151,6 +151,7 @@ def test_manifests_name_the_champion_and_carry_its_dockerfile(
     assert "BENTO_PATH=/home/bentoml/bento" in own.read_text()
 
 
+@pytest.mark.slow
 def test_the_service_image_serves_the_champion_without_the_project(
     made: Layout, tags: tuple[str, str], pointer: Path, tmp_path: Path
 ) -> None:

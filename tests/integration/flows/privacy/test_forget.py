@@ -98,7 +98,7 @@ def make_shop(folder: Path) -> None:
     store.close()
     shutil.copytree(layout.feedback, layout.loop / "retrains" / "asked-before" / "data" / "feedback")
     command(folder, "dvc", "repro").check_returncode()
-    record_snapshot(folder, "release", "refs/tierrec/releases/first", also=["dvc.lock"])
+    record_snapshot(folder, "release", "refs/tierrec/releases/first", also=["dvc.lock", "log.csv"])  # as 0.1 did
     page = layout.loop / "windows" / "2024-03-04-a" / "index.html"
     page.parent.mkdir(parents=True)
     page.write_text(f"<td>{ANN}</td>")

@@ -1,46 +1,39 @@
 """A project goes on from its backup after all else is gone."""
 
-import json
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from flows.graph.dvc_graph import find_stale_stages
 from flows.project.release_log import list_releases
+from flows.project.status import ProjectStatus
 from flows.storage.archive import back_up, restore
 from services.deployment.server import bento_to_serve, running_server
 from tests.support.drifting_shop import copy_shop, later_events, tell
-from tests.support.projects import command
+from tests.support.packaged_project import ranked_lists
 from tierrec_core.base.errors import ArtifactError, SettingsError
 from tierrec_core.base.paths import Layout
 
-USERS = [str(number) for number in range(20)]
 
-
-def answers(layout: Layout) -> list[Any]:
-    """The served lists of some users, without what differs from one request to the next."""
-    with running_server(
-        layout.bento_home, bento_to_serve(layout, layout.serving), folder=layout.serving, quiet=True
-    ) as server:
-        found = [httpx.post(f"{server.url}/recommend", json={"user_id": user, "k": 5}).json() for user in USERS]
-    return [[item["item_id"] for item in one["items"]] for one in found]
-
-
-def status(layout: Layout) -> Any:
-    return json.loads(command(layout.root, "tierrec", "status", "--json").stdout)
+def answers(layout: Layout, users: Iterable[str]) -> dict[str, list[str]]:
+    """The lists that the restored project serves."""
+    tag = bento_to_serve(layout, layout.serving)
+    with running_server(layout.bento_home, tag, quiet=True) as server:
+        found = {user: httpx.post(f"{server.url}/recommend", json={"user_id": user, "k": 5}).json() for user in users}
+    return {user: [item["item_id"] for item in one["items"]] for user, one in found.items()}
 
 
 def test_the_project_goes_on_from_its_backup(tmp_path: Path) -> None:
     shop = Layout(tmp_path / "shop")
     copy_shop(shop.root)
     tell(shop.root, later_events()[:500])
-    before = answers(shop), status(shop), list_releases(shop)
+    lists = {user: items[:5] for user, items in [*ranked_lists(shop.bundle, "next").items()][:40]}
+    before = ProjectStatus.of(shop), list_releases(shop)
     database = shop.serving / "feedback.db"
     with sqlite3.connect(database) as open_elsewhere:
         open_elsewhere.execute("BEGIN IMMEDIATE")  # as the service does while it writes
@@ -53,7 +46,8 @@ def test_the_project_goes_on_from_its_backup(tmp_path: Path) -> None:
     assert find_stale_stages(again.root) == set()
     with sqlite3.connect(again.serving / "feedback.db") as store:
         assert store.execute("SELECT count(*) FROM events").fetchone() == (500,)
-    assert (answers(again), status(again), list_releases(again)) == before
+    assert (ProjectStatus.of(again), list_releases(again)) == before
+    assert answers(again, lists) == lists
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.write_text("no"), Path.unlink], ids=["no archive", "no file"])
