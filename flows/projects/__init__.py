@@ -35,13 +35,18 @@ def create_project(folder: Path, *, demo: bool) -> None:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SettingsError(f"{folder}: exists and is not empty, wanted the name of a new folder")
-    for name, template in (_PLATFORM_FILES | _SHOP_FILES).items():
-        _copy(_TEMPLATE / template, folder / name)
-    layout = Layout(folder.resolve())
-    layout.feedback.mkdir(parents=True)
-    (layout.feedback / ".gitkeep").touch()
-    if not demo:
-        replace_sections(layout.params, _NO_SOURCE)
+    with artifacts.replacing_folder(folder) as fresh:
+        for name, template in (_PLATFORM_FILES | _SHOP_FILES).items():
+            _copy(_TEMPLATE / template, fresh / name)
+        layout = Layout(fresh)
+        layout.feedback.mkdir(parents=True)
+        (layout.feedback / ".gitkeep").touch()
+        if not demo:
+            replace_sections(layout.params, _NO_SOURCE)
+        _init_repositories(fresh)
+
+
+def _init_repositories(folder: Path) -> None:
     is_part = bool(query_git(folder, "rev-parse", "--show-toplevel"))
     if not is_part:
         run_git(folder, "init", "--quiet")

@@ -29,13 +29,13 @@ def back_up(layout: Layout, file: Path) -> int:
     of SQLite are copied as they are at one moment, also while the service writes. A flow that changes the project is
     waited for. Raises ArtifactError on a full disk.
     """
+    layout = Layout(layout.root.resolve())
     outputs = _outputs(layout)
     with project_lock(layout.root, "backup"), artifacts.replacing_file(file) as fresh:
         fresh.touch(mode=0o600)
         with tarfile.open(fresh, "w") as archive:
-            for path in _files(layout.root, outputs):
-                if path != file.resolve():
-                    _add(archive, path, str(path.relative_to(layout.root)))
+            for path in _files(layout.root, outputs | {file.resolve(), fresh.resolve()}):
+                _add(archive, path, str(path.relative_to(layout.root)))
     return file.stat().st_size
 
 
@@ -47,12 +47,13 @@ def restore(file: Path, folder: Path) -> Layout:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SettingsError(f"{folder}: exists and is not empty, wanted a new folder for the project")
     try:
-        with tarfile.open(file) as archive:
-            archive.extractall(folder, filter="data")
+        with tarfile.open(file) as archive, artifacts.replacing_folder(folder) as fresh:
+            archive.extractall(fresh, filter="data")
     except (OSError, tarfile.TarError) as error:
         raise ArtifactError(f"{file}: cannot be restored ({error}), wanted a file of `tierrec backup`") from error
     layout = Layout(folder.resolve())
-    layout.bento_home.chmod(0o700) if layout.bento_home.exists() else None
+    if layout.bento_home.exists():
+        layout.bento_home.chmod(0o700)  # as `package` makes it
     command = [sys.executable, "-m", "dvc", "checkout", "--force", "--allow-missing", "--quiet"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
