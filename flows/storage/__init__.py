@@ -46,8 +46,8 @@ def disk_usage(layout: Layout) -> Iterator[DiskUse]:
 def clean_project(layout: Layout, *, dry_run: bool = False) -> tuple[int, int]:
     """Delete objects of DVC's cache that neither current outputs nor a Bento of the store need; their number and bytes.
 
-    A release whose Bento is no longer in the store can then be reproduced, but not checked out. Waits for a flow that
-    changes the project. dry_run: delete nothing
+    A release whose Bento left the store can be reproduced no more, unless its source made the raw frames anew or a DVC
+    remote has them. Waits for a flow that changes the project. dry_run: delete nothing
     """
     with project_lock(layout.root, "clean"):
         return prune_cache(layout.root, _release_locks(layout), dry_run=dry_run)
