@@ -14,7 +14,7 @@ import pandas as pd
 
 from tierrec_core.base.contracts import FloatArray
 from tierrec_core.base.errors import SettingsError
-from tierrec_core.sources.times.local_texts import CELLS, RAW, ZONE, ZONES
+from tierrec_core.sources.times.local_texts import RAW, ZONE, ZONES, cells_query
 from tierrec_core.sources.times.time_zones import ABBREVIATIONS, known_zone
 
 MAX_ROWS = 100_000
@@ -30,7 +30,7 @@ class TimeFormat:
     """A format of times.
 
     name: in messages
-    sql: over CELLS, parses one
+    sql: over cells_query, parses one
     unit: of numbers
     marks: characters that each text of this format has; "a" stands for any letter
     """
@@ -291,7 +291,8 @@ def _query_times(frame: pd.DataFrame, time_format: TimeFormat, timezone: str) ->
         connection.register("frame", frame)
         cells = RAW.format(place=0, c="c")
         columns = f"{time_format.sql} as moment, {ZONE} as zone"
-        return connection.execute(CELLS.format(cells=cells, columns=columns)).df()
+        sample = [frame["c"]] if len(frame) <= MAX_ROWS else []
+        return connection.execute(cells_query(cells, columns, sample)).df()
 
 
 @lru_cache(maxsize=8)
@@ -320,7 +321,8 @@ def _query_shares_once(sample: _Cells, condition: str, formats: tuple[TimeFormat
         _SHARE.format(time=time_format.sql, condition=condition) if time_format.marks <= marks else "0.0"
         for time_format in formats
     ]  # to plan a query with all formats takes longer than to parse a sample
-    query = CELLS.format(cells=" union all ".join(cells), columns=", ".join(["place", *terms])) + "group by place"
+    sample_cells = (column for _, column in frame.items())
+    query = cells_query(" union all ".join(cells), ", ".join(["place", *terms]), sample_cells) + "group by place"
     with _database().cursor() as connection:
         connection.execute("set TimeZone = 'UTC'").register("frame", frame)
         found = {place: shares for place, *shares in connection.execute(query).fetchall()}
@@ -330,7 +332,7 @@ def _query_shares_once(sample: _Cells, condition: str, formats: tuple[TimeFormat
 
 
 def _marks(frame: pd.DataFrame) -> set[str]:
-    """The characters of all cells, with those that CELLS puts in their place, and "a" if one is a letter."""
+    """The characters of all cells, with those that cells_query puts in their place, and "a" if one is a letter."""
     found = set("".join("".join(cells.dropna().astype("string")) for _, cells in frame.items()))
     letter = {"a"} if any(mark.isalpha() for mark in found) else set()
     return found | letter | {put for mark, put in ((",", "."), *((mark, "-") for mark in "年년오午")) if mark in found}

@@ -1,6 +1,9 @@
 """Times as people, databases and other languages write them, in DuckDB SQL that writes them as a few formats do."""
 
+from collections.abc import Iterable
 from functools import reduce
+
+import pandas as pd
 
 from tierrec_core.sources.times.time_zones import ABBREVIATIONS
 
@@ -95,11 +98,6 @@ def english_times(text: str) -> str:
     )
 
 
-def _braced(sql: str) -> str:
-    """The SQL in a text that is formatted."""
-    return sql.replace("{", "{{").replace("}", "}}")
-
-
 ZONES = "|".join(ABBREVIATIONS)
 _ENDS_OPEN = "(right(raw, 1) between 'A' and 'Y' or right(raw, 1) in (')', ']') or right(raw, 2) in ('EZ', 'SZ'))"
 _SUFFIX = f"regexp_extract(raw, '[\\dMm.] ?({ZONES})$', 1)"
@@ -113,9 +111,20 @@ _TICKS = r"regexp_replace(raw, '^(?:/Date\((-?\d+)[^)]*\)/|''(\d+))$', '\1\2')"
 # milliseconds, as .NET writes them in JSON; numbers that a spreadsheet keeps as texts
 _NUMBER = rf"try_cast(regexp_replace({_TICKS}, '^(\d+),(\d+)$', '\1.\2') as double)"
 RAW = "select {place} as place, left(cast({c} as varchar), 100) as raw from frame"  # longer ones are no times
-CELLS = f"""
+_CELLS = f"""
 with cells as ({{cells}}), trimmed as (select *, {_MARKED} as local from cells),
-rewritten as (select *, {_braced(plain_times("local"))} as plain from trimmed),
+rewritten as (select *, {{rewritten}} as plain from trimmed),
 texts as (select *, {english_times("plain")} as text, {_NUMBER} as number from rewritten)
 select {{columns}} from texts
 """  # noqa: S608
+_PLAIN = plain_times("local")
+
+
+def cells_query(cells: str, columns: str, sample: Iterable[pd.Series]) -> str:
+    """SQL of these columns over the texts and numbers of cells, `text` and `number`.
+
+    cells: SQL of their places and raw texts
+    sample: the cells, if they are few; where all are plain the SQL does not rewrite them, which takes long to plan
+    """
+    is_plain = [column.dropna().astype("string").str.match(_AS_IS).all() for column in sample]
+    return _CELLS.format(cells=cells, columns=columns, rewritten="local" if is_plain and all(is_plain) else _PLAIN)
